@@ -1,0 +1,63 @@
+"""Every metric once: name, kind, unit, meaning. Labels hold no health data and are bounded sets."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_CALL_SECONDS: Final = (0.1, 0.5, 1, 2, 3, 5, 8, 12, 20, 30, 60, 90, 120, 180)
+_FAST_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+
+
+class Metrics:
+    """The collectors of one process, on a registry of their own so that tests do not meet."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.submits = Counter(
+            "covey_submits_total",
+            "Coverage submissions by result: accepted, answered, invalid, refused.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.queue = Gauge(
+            "covey_queue_requests", "Calls waiting for a slot, by priority.", ["priority"], registry=self.registry
+        )
+        self.slots = Gauge("covey_slots", "Slots by state: held, free.", ["state"], registry=self.registry)
+        self.call_seconds = Histogram(
+            "covey_call_duration_seconds",
+            "Time a payer's call took, by how it ended.",
+            ["end"],
+            buckets=_CALL_SECONDS,
+            registry=self.registry,
+        )
+        self.outcomes = Counter(
+            "covey_outcomes_total", "Requests ended, by terminal event type.", ["type"], registry=self.registry
+        )
+        self.append_seconds = Histogram(
+            "covey_append_duration_seconds",
+            "Time until an append was durable.",
+            buckets=_FAST_SECONDS,
+            registry=self.registry,
+        )
+        self.deliveries = Counter(
+            "covey_deliveries_total", "Items sent to subscribers, by door.", ["door"], registry=self.registry
+        )
+        self.gaps = Counter(
+            "covey_gaps_total", "Streams that could not be continued, by reason.", ["reason"], registry=self.registry
+        )
+        self.connections = Gauge("covey_connections", "Open sockets.", registry=self.registry)
+        self.subscriptions = Gauge("covey_subscriptions", "Running operations on sockets.", registry=self.registry)
+        self.closes = Counter(
+            "covey_connection_closes_total", "Sockets closed by the server, by cause.", ["cause"], registry=self.registry
+        )
+        self.reader_lag = Gauge(
+            "covey_reader_lag_events", "Events the reader of a topic is behind its end.", ["topic"], registry=self.registry
+        )
+        self.reader_restarts = Counter(
+            "covey_reader_restarts_total", "Readers that failed and were started again.", ["topic"], registry=self.registry
+        )
+        self.internal_errors = Counter(
+            "covey_internal_errors_total", "Unexpected exceptions, masked to callers.", ["where"], registry=self.registry
+        )

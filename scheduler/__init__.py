@@ -1,0 +1,1 @@
+"""Admission to the slots: who may call a payer next, and what becomes of the call."""

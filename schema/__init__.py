@@ -1,0 +1,1 @@
+"""The GraphQL types and roots; no I/O of their own."""

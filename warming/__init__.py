@@ -1,0 +1,1 @@
+"""The coverage cache: what may be answered without calling a payer."""

@@ -1,0 +1,31 @@
+"""The port to the coverage cache: a bounded view of the log's answers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bus.coverage import Coverage
+from bus.ids import TenantId
+
+
+class CoverageCache(Protocol):
+    """Answers by `Question.key`. May lose anything at any time: it is rebuilt from the log, and a loss costs a call."""
+
+    async def get(self, tenant_id: TenantId, question_key: str) -> Coverage | None:
+        """The newest answer known for the question, however old; None if there is none or it cannot be read."""
+        ...
+
+    async def put(self, tenant_id: TenantId, question_key: str, coverage: Coverage) -> bool:
+        """Keep the answer unless a newer one (by `obtained_at`) is held; whether it was kept.
+
+        Bounded: past its size the least recently obtained entries go.
+        """
+        ...
+
+    async def position(self) -> int:
+        """The position in `rte.events` up to which the log's answers are in the cache; 0 for an empty cache."""
+        ...
+
+    async def advance(self, position: int) -> None:
+        """Note that every answer up to `position` is in."""
+        ...
