@@ -173,18 +173,7 @@ class Downtime(Struct, frozen=True, kw_only=True, omit_defaults=True):
     since: datetime
 
 
-EventData = (
-    Submitted
-    | Enqueued
-    | Scheduled
-    | Started
-    | Completed
-    | Failed
-    | TimedOut
-    | Cancelled
-    | Answered
-    | Downtime
-)
+EventData = Submitted | Enqueued | Scheduled | Started | Completed | Failed | TimedOut | Cancelled | Answered | Downtime
 
 DATA_OF: Final[dict[EventType, type[EventData]]] = {
     EventType.SUBMITTED: Submitted,

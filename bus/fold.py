@@ -49,9 +49,7 @@ class RequestStatus(StrEnum):
         return self in _TERMINAL
 
 
-_TERMINAL = frozenset(
-    {RequestStatus.COMPLETED, RequestStatus.FAILED, RequestStatus.TIMEOUT, RequestStatus.CANCELLED}
-)
+_TERMINAL = frozenset({RequestStatus.COMPLETED, RequestStatus.FAILED, RequestStatus.TIMEOUT, RequestStatus.CANCELLED})
 
 
 class RequestState(Struct, frozen=True, kw_only=True):
@@ -75,6 +73,8 @@ class RequestState(Struct, frozen=True, kw_only=True):
     updated_at: datetime
     position: int
     """Of the latest event that counted."""
+    submitted_position: int
+    """Of its `rte.submitted`: what listings are ordered and paged by."""
     queue_position: int | None = None
     estimated_wait_seconds: float | None = None
     not_before: datetime | None = None
@@ -177,4 +177,5 @@ def _submitted(recorded: Recorded, data: Submitted) -> RequestState:
         attempt=1,
         updated_at=event.time,
         position=recorded.position,
+        submitted_position=recorded.position,
     )

@@ -50,14 +50,26 @@ class Metrics:
         self.connections = Gauge("covey_connections", "Open sockets.", registry=self.registry)
         self.subscriptions = Gauge("covey_subscriptions", "Running operations on sockets.", registry=self.registry)
         self.closes = Counter(
-            "covey_connection_closes_total", "Sockets closed by the server, by cause.", ["cause"], registry=self.registry
+            "covey_connection_closes_total",
+            "Sockets closed by the server, by cause.",
+            ["cause"],
+            registry=self.registry,
         )
         self.reader_lag = Gauge(
-            "covey_reader_lag_events", "Events the reader of a topic is behind its end.", ["topic"], registry=self.registry
+            "covey_reader_lag_events",
+            "Events the reader of a topic is behind its end.",
+            ["topic"],
+            registry=self.registry,
         )
         self.reader_restarts = Counter(
-            "covey_reader_restarts_total", "Readers that failed and were started again.", ["topic"], registry=self.registry
+            "covey_reader_restarts_total",
+            "Readers that failed and were started again.",
+            ["topic"],
+            registry=self.registry,
         )
         self.internal_errors = Counter(
-            "covey_internal_errors_total", "Unexpected exceptions, masked to callers.", ["where"], registry=self.registry
+            "covey_internal_errors_total",
+            "Unexpected exceptions, masked to callers.",
+            ["where"],
+            registry=self.registry,
         )

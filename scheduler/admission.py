@@ -171,7 +171,7 @@ class Admission(Protocol):
         ...
 
     async def hold(self, call_id: CallId, payer_id: PayerId, lease_expires: float, now: float) -> None:
-        """At a start: take a slot for a call of an earlier life that the payer may still count, until its lease ends."""
+        """At a start: take a slot for a call of an earlier life the payer may still count, until its lease ends."""
         ...
 
     async def open_breaker(self, payer_id: PayerId, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 from bus.coverage import Coverage
@@ -18,7 +19,8 @@ class CoverageCache(Protocol):
     async def put(self, tenant_id: TenantId, question_key: str, coverage: Coverage) -> bool:
         """Keep the answer unless a newer one (by `obtained_at`) is held; whether it was kept.
 
-        Bounded: past its size the least recently obtained entries go.
+        Of two obtained at the same moment the one put later stays, so that taking the log's events again ends alike.
+        Bounded: past its size the least recently obtained entries go. Raises CacheUnavailable.
         """
         ...
 
@@ -27,5 +29,12 @@ class CoverageCache(Protocol):
         ...
 
     async def advance(self, position: int) -> None:
-        """Note that every answer up to `position` is in."""
+        """Note that every answer up to `position` is in; never goes back. Raises CacheUnavailable."""
+        ...
+
+    async def delete_before(self, time: datetime) -> int:
+        """Delete what was obtained before `time`, so that nothing outlives the log's retention; how many went.
+
+        Raises CacheUnavailable.
+        """
         ...

@@ -1,0 +1,58 @@
+"""What the end of a call means: for the slots, and for each request that waited for it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from bus.events import Completed, Enqueued, EventData, Failed
+from bus.fold import RequestState
+from bus.ids import CallId
+from payer.outcome import Answer, Broken, Outcome, Rejection, Throttled, Unfinished, Unreachable
+from scheduler.admission import CallEnd
+
+
+def end_of(outcome: Outcome) -> CallEnd:
+    """How slots, accounts and breakers see the outcome."""
+    match outcome:
+        case Answer() | Rejection():
+            return CallEnd.ANSWERED
+        case Unreachable():
+            return CallEnd.UNREACHABLE
+        case Unfinished():
+            return CallEnd.TIMED_OUT if outcome.timed_out else CallEnd.LOST
+        case Throttled() | Broken():
+            return CallEnd.FAILED
+        case _:
+            assert_never(outcome)
+
+
+def proven_over(end: CallEnd) -> bool:
+    """Whether the payer no longer counts the call."""
+    return end not in (CallEnd.TIMED_OUT, CallEnd.LOST)
+
+
+def next_event(
+    state: RequestState, outcome: Outcome, call_id: CallId, retry_delay_seconds: float | None, now: datetime
+) -> EventData:
+    """What the outcome of its call makes of a request: its end, or another attempt if that can begin in time."""
+    ended_call = call_id if proven_over(end_of(outcome)) else None
+    match outcome:
+        case Answer():
+            return Completed(
+                payer_id=state.payer_id,
+                call_id=call_id,
+                question_key=state.question.key(state.tenant_id),
+                coverage=outcome.coverage,
+            )
+        case Rejection():
+            return Failed(payer_id=state.payer_id, failure=outcome.failure, ended_call=ended_call)
+        case Unreachable() | Unfinished() | Throttled() | Broken():
+            not_before = None if retry_delay_seconds is None else now + timedelta(seconds=retry_delay_seconds)
+            if not_before is None or not_before >= state.deadline:
+                return Failed(payer_id=state.payer_id, failure=outcome.failure, ended_call=ended_call)
+            return Enqueued(
+                payer_id=state.payer_id, not_before=not_before, cause=outcome.failure, ended_call=ended_call
+            )
+        case _:
+            assert_never(outcome)

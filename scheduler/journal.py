@@ -1,0 +1,171 @@
+"""Writing what becomes of open requests: one owner a request, one event after another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final, TypeVar
+
+import structlog
+
+from bus.clock import Clock
+from bus.errors import LogUnavailable
+from bus.events import TERMINAL, TYPE_OF, Enqueued, Event, EventData, Recorded
+from bus.fold import RequestState, fold
+from bus.ids import EventId, NewId, RequestId
+from bus.log import EventLog, RequestView
+from bus.metrics import Metrics
+
+_SOURCE: Final = "covey/scheduler"
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+
+_logger = structlog.get_logger(__name__)
+_T = TypeVar("_T")
+
+NextEvents = Callable[[RequestState], Sequence[EventData]]
+"""What to write for a request, given where it stands."""
+
+
+class OpenRequest:
+    """A request that has not ended, as this process last saw it; whoever writes for it holds its lock."""
+
+    __slots__ = ("lock", "state")
+
+    def __init__(self, state: RequestState) -> None:
+        self.state = state
+        self.lock = asyncio.Lock()
+
+
+class Journal:
+    """The open requests of this process, and their next events.
+
+    The log decides: where it refuses an event, another writer came first, and the request is read again. An ending is
+    then written behind what came first; anything else is dropped.
+    """
+
+    def __init__(self, log: EventLog, requests: RequestView, clock: Clock, new_id: NewId, metrics: Metrics) -> None:
+        self._log = log
+        self._requests = requests
+        self._clock = clock
+        self._new_id = new_id
+        self._metrics = metrics
+        self._open: dict[RequestId, OpenRequest] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def take_in(self, state: RequestState) -> OpenRequest:
+        """The open request of this state; the one that was taken in before, if it was."""
+        request = self._open.get(state.request_id)
+        if request is None:
+            request = self._open[state.request_id] = OpenRequest(state)
+        return request
+
+    @asynccontextmanager
+    async def holding(self, request_ids: Iterable[RequestId]) -> AsyncIterator[list[OpenRequest]]:
+        """Those of the requests that are still open, locked, in the given order.
+
+        Locks are taken in the order of ids, so that no two holders wait in a circle.
+        """
+        wanted = {request_id: self._open[request_id] for request_id in request_ids if request_id in self._open}
+        async with AsyncExitStack() as stack:
+            for request_id in sorted(wanted):
+                await stack.enter_async_context(wanted[request_id].lock)
+            yield [request for request in wanted.values() if not request.state.status.terminal]
+
+    async def write(self, requests: Sequence[OpenRequest], next_events: NextEvents) -> list[OpenRequest]:
+        """Append the next events of every request (whose locks are held) as one durable step.
+
+        Returns the requests for which they were written; one that ended is forgotten. Raises LogUnavailable with
+        nothing written.
+        """
+        written: list[OpenRequest] = []
+        pending = list(requests)
+        while pending:
+            batches = [self._events(request.state, next_events(request.state)) for request in pending]
+            results = iter(await self._log.append([event for batch in batches for event in batch]))
+            overtaken = []
+            for request, batch in zip(pending, batches, strict=True):
+                if await self._advance(request, [next(results) for _ in batch]):
+                    written.append(request)
+                elif batch[-1].type in TERMINAL and not request.state.status.terminal:
+                    overtaken.append(request)
+            pending = overtaken
+        return written
+
+    async def write_surely(self, request_ids: Iterable[RequestId], next_events: NextEvents) -> list[OpenRequest]:
+        """As `write`, for what has happened and must not be forgotten: waits for a log that is away.
+
+        Holds the requests' locks only while it tries, so that others are not kept from being told of the outage.
+        """
+        wanted = tuple(request_ids)
+
+        async def step() -> list[OpenRequest]:
+            async with self.holding(wanted) as held:
+                return await self.write(held, next_events) if held else []
+
+        return await self._surely(step)
+
+    async def note(self, subject: str, data: EventData, whose: RequestState | None = None) -> None:
+        """Append an event about a call or a payer, `whose` being the request the call was made for; waits for a log
+        that is away."""
+        event = Event(
+            id=EventId(self._new_id()),
+            source=_SOURCE,
+            subject=subject,
+            time=self._clock.now(),
+            data=data,
+            tenant_id=whose.tenant_id if whose else None,
+            member_id=whose.member_id if whose else None,
+        )
+        await self._surely(lambda: self._log.append([event]))
+
+    def _events(self, state: RequestState, all_data: Sequence[EventData]) -> list[Event]:
+        events = []
+        attempt = state.attempt
+        time = self._clock.now()
+        for sequence, data in enumerate(all_data, start=state.sequence + 1):
+            if isinstance(data, Enqueued) and data.cause is not None:
+                attempt += 1
+            events.append(
+                Event(
+                    id=EventId(self._new_id()),
+                    source=_SOURCE,
+                    subject=state.request_id,
+                    time=time,
+                    data=data,
+                    tenant_id=state.tenant_id,
+                    member_id=state.member_id,
+                    sequence=sequence,
+                    attempt=attempt,
+                )
+            )
+        return events
+
+    async def _advance(self, request: OpenRequest, results: Sequence[Recorded | None]) -> bool:
+        """Bring the request up to the log; False if another writer came first."""
+        state = request.state
+        own = [recorded for recorded in results if recorded is not None]
+        overtaken = len(own) < len(results)
+        if overtaken:
+            request.state = await self._requests.get(state.tenant_id, state.request_id) or state
+        else:
+            for recorded in own:
+                request.state = fold(request.state, recorded) or request.state
+        if request.state.status.terminal:
+            self._open.pop(state.request_id, None)
+            if not overtaken:
+                self._metrics.outcomes.labels(TYPE_OF[type(own[-1].event.data)]).inc()
+        return not overtaken
+
+    async def _surely(self, step: Callable[[], Awaitable[_T]]) -> _T:
+        pause_seconds = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await step()
+            except LogUnavailable as error:
+                _logger.warning("log_away", reason=str(error), retry_in_seconds=pause_seconds)
+            await self._clock.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,298 @@
+"""Every setting, once: its type, its unit, what is allowed, its default and the reason for it.
+
+Settings come from the environment, `COVEY_` before each name, and in development also from `.env`. A variable that is
+wrong, missing or unknown stops the start (`SettingsInvalid`); an empty one counts as absent. `docs/settings.md` is made
+from this class by `python -m settings --docs`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bus.errors import CoveyError
+from setting_kinds import (
+    LOOPBACK,
+    SQLITE,
+    HttpUrl,
+    Key,
+    Level,
+    LogLevel,
+    LogUrl,
+    Mode,
+    Npi,
+    Origins,
+    PublicKeyPem,
+    SocketUrl,
+    StateUrl,
+    allowed,
+    is_secret,
+)
+
+PREFIX: Final = "COVEY_"
+VENDOR_HOLD_SECONDS: Final = 120.0
+"""Stedi may hold a connection that long before it answers; a call given up earlier goes on being counted."""
+_ENV_FILE: Final = Path(".env")
+
+
+class SettingsInvalid(CoveyError):
+    """The process cannot start with these settings. The message names each, what was given, and what is allowed."""
+
+    def __init__(self, problems: list[str]) -> None:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"Covey cannot start with these settings:\n{lines}\nAll settings: docs/settings.md")
+        self.problems = tuple(problems)
+
+
+_DEVELOPMENT: Final[Mapping[str, str]] = {
+    "payer_url": "http://127.0.0.1:8100",
+    "payer_api_key": "test_simulator",
+    "cursor_key": "development only, known to everybody",
+    "provider_npi": "1999999984",
+    "provider_name": "Covey Development Clinic",
+}
+"""Defaults that only development has. The address is where `covey payer-sim` listens, the NPI that of Stedi's mocks."""
+
+
+class Settings(BaseSettings):
+    """What one process runs with. Made by `load`."""
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
+
+    mode: Mode = Field(Mode.DEVELOPMENT, description="Development has token minting, GraphiQL and introspection.")
+    data: Path = Field(Path("data"), description="Folder of the SQLite file and of the development key.")
+    log: LogUrl | None = Field(
+        None, description="The event log, `sqlite:///PATH`; `covey.db` in the data folder when absent."
+    )
+    state: StateUrl = Field(
+        "memory:", description="Where slots and queue are kept; they are rebuilt from the log at a start."
+    )
+    log_level: Level = Field(LogLevel.INFO, description="The least grave lines that are written to stderr.")
+
+    payer_url: HttpUrl = Field(description="Where Stedi, or the simulator, listens.")
+    payer_api_key: SecretStr = Field(description="The account's key there.")
+    stedi_api: Literal["2026-06-01", "2024-04-01"] = Field(
+        "2026-06-01", description="The shape of real-time checks: the present one, or the legacy one."
+    )
+    provider_npi: Npi | None = Field(
+        None, description="The provider asked for when a question names none; such questions are refused when absent."
+    )
+    provider_name: str | None = Field(
+        None, min_length=1, max_length=60, description="Its organisation's name; goes with `COVEY_PROVIDER_NPI`."
+    )
+
+    slots: int = Field(15, ge=1, le=1000, description="Calls in flight at once that the account allows.")
+    slots_per_payer: int = Field(
+        5, ge=1, le=1000, description="Of these for one payer, so that a slow one cannot stop all."
+    )
+    lease_seconds: float = Field(
+        125,
+        gt=0,
+        le=3600,
+        description="How long a call whose end is not proven keeps its slot: longer than it can last.",
+    )
+    call_timeout_seconds: float = Field(
+        122, gt=0, le=3600, description="When a call is given up: above the vendor's hold of 120 s, below the lease."
+    )
+    breaker_open_seconds: float = Field(
+        60, gt=0, le=86_400, description="How long a payer that is down is left alone before one call probes it."
+    )
+    queue_limit: int = Field(
+        10_000, ge=1, le=1_000_000, description="Calls that may wait; more are refused, so that waits stay bearable."
+    )
+
+    cache_fresh_seconds: float = Field(86_400, ge=0, le=31_536_000, description="An answer younger than this is fresh.")
+    cache_stale_seconds: float = Field(
+        604_800, ge=0, le=31_536_000, description="Up to this age an answer is given while it is refreshed."
+    )
+    cache_entries: int = Field(100_000, ge=1, le=100_000_000, description="Answers kept; the oldest go first.")
+    retention_days: int = Field(30, ge=1, le=3650, description="How long events are kept, and cursors can be resumed.")
+
+    public_url: SocketUrl | None = Field(
+        None, description="What `websocketSubscribeInfo.url` says; in development the server's own address."
+    )
+    allowed_origins: Origins = Field(
+        ("*",),
+        description="Origins whose pages may call (CORS). Any is safe: tokens are in headers, there are no cookies.",
+    )
+    jwt_jwks_url: HttpUrl | None = Field(None, description="Where the issuer's public keys are; or the next setting.")
+    jwt_public_key: PublicKeyPem | None = Field(
+        None, description="The issuer's one public key: PEM, or the path of a file that holds it."
+    )
+    cursor_key: Key = Field(description="Makes cursors authentic; the same on every instance, at least 32 bytes.")
+    data_key: Key | None = Field(None, description="Encrypts event data, per tenant; at least 32 bytes.")
+    connect_token_seconds: int = Field(
+        300, ge=10, le=3600, description="Life of a connect token: enough to open a socket with, of no use to a thief."
+    )
+
+    max_connections: int = Field(10_000, ge=1, le=1_000_000, description="Open sockets of this process.")
+    connections_per_member: int = Field(50, ge=1, le=100_000, description="Open sockets of one member.")
+    connections_per_service: int = Field(1000, ge=1, le=1_000_000, description="Open sockets of one service token.")
+    max_subscriptions_per_connection: int = Field(100, ge=1, le=10_000, description="Operations running on one socket.")
+    connection_init_seconds: float = Field(10, gt=0, le=300, description="A socket that says nothing is closed then.")
+    write_deadline_seconds: float = Field(30, gt=0, le=300, description="A reader that takes nothing is cut off then.")
+    idle_checkpoint_seconds: float = Field(
+        30, gt=0, le=3600, description="A silent stream gets a Checkpoint this often, so that its cursor stays fresh."
+    )
+    drain_seconds: float = Field(
+        20,
+        ge=0,
+        le=3600,
+        description="Over this long connections are closed at a stop, so that clients return spread out.",
+    )
+
+    operations_per_second: float = Field(100, gt=0, le=100_000, description="Operations of one member, over time.")
+    operations_burst: int = Field(200, ge=1, le=1_000_000, description="Operations of one member, at once.")
+    people_per_member_per_day: int = Field(
+        10, ge=1, le=10_000, description="Different people asked about a member, so that nobody fishes for strangers."
+    )
+    message_bytes: int = Field(65_536, ge=1024, le=16_777_216, description="An HTTP body, or a message on a socket.")
+    document_bytes: int = Field(16_384, ge=256, le=16_777_216, description="A GraphQL document.")
+    document_tokens: int = Field(2000, ge=10, le=1_000_000, description="Tokens of a document, counted while parsing.")
+    document_depth: int = Field(15, ge=1, le=100, description="Fields within fields.")
+    document_aliases: int = Field(30, ge=0, le=10_000, description="Aliases of a document.")
+    document_complexity: int = Field(1000, ge=1, le=1_000_000, description="The summed cost of a document's fields.")
+
+    @property
+    def development(self) -> bool:
+        """Whether conveniences that would be holes in production exist."""
+        return self.mode is Mode.DEVELOPMENT
+
+    @property
+    def log_path(self) -> Path:
+        """The log's file."""
+        return self.data / "covey.db" if self.log is None else Path(self.log.removeprefix(SQLITE)).expanduser()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _development_defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
+        development = given.get("mode", Mode.DEVELOPMENT) == Mode.DEVELOPMENT
+        return {**_DEVELOPMENT, **given} if development else given
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        problems = [*self._contradictions(), *(() if self.development else self._unfit_for_production())]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
+        if self.call_timeout_seconds >= self.lease_seconds:
+            yield _wrong("call_timeout_seconds", self.call_timeout_seconds, "less than COVEY_LEASE_SECONDS")
+        if self.cache_stale_seconds < self.cache_fresh_seconds:
+            yield _wrong("cache_stale_seconds", self.cache_stale_seconds, "COVEY_CACHE_FRESH_SECONDS or more")
+        if self.jwt_jwks_url and self.jwt_public_key:
+            yield "COVEY_JWT_JWKS_URL and COVEY_JWT_PUBLIC_KEY are both set; allowed: one of them"
+        if (self.provider_npi is None) != (self.provider_name is None):
+            yield "COVEY_PROVIDER_NPI and COVEY_PROVIDER_NAME: one is set; allowed: both, or neither"
+
+    def _unfit_for_production(self) -> Iterator[str]:
+        if self.public_url is None:
+            yield f"COVEY_PUBLIC_URL is not set; production needs {allowed(type(self).model_fields['public_url'])}"
+        if not (self.jwt_jwks_url or self.jwt_public_key):
+            yield "COVEY_JWT_JWKS_URL or COVEY_JWT_PUBLIC_KEY is not set; production needs one of them"
+        if self.call_timeout_seconds <= VENDOR_HOLD_SECONDS:
+            yield _wrong("call_timeout_seconds", self.call_timeout_seconds, "more than 120 in production")
+        for name in ("payer_url", "public_url", "jwt_jwks_url"):
+            url = urlsplit(getattr(self, name) or "")
+            if url.scheme in ("http", "ws") and url.hostname not in LOOPBACK:
+                yield _wrong(name, url.geturl(), f"{url.scheme}s:// in production, but on this machine itself")
+
+
+def load(**given: object) -> Settings:
+    """The settings of this process: `given` before the environment, that before `.env`, which only development reads.
+
+    Raises SettingsInvalid.
+    """
+    in_file = {} if os.environ.get(f"{PREFIX}MODE") == Mode.PRODUCTION else _env_file()
+    problems = [*_unknown(os.environ), *_unknown(in_file)]
+    if in_file.get(f"{PREFIX}MODE", Mode.DEVELOPMENT) != Mode.DEVELOPMENT:
+        problems.append("COVEY_MODE in .env: that file is read in development only; set the mode in the environment")
+    make: Callable[..., Settings] = Settings  # its parameters of the library's own are not in its type
+    try:
+        settings = make(_env_file=_ENV_FILE if in_file else None, **given)
+    except ValidationError as error:
+        problems += [line for details in error.errors() for line in _told(details)]
+        raise SettingsInvalid(problems) from None
+    if problems:
+        raise SettingsInvalid(problems)
+    return settings
+
+
+def _env_file() -> Mapping[str, str | None]:
+    try:
+        return dotenv_values(_ENV_FILE)
+    except (OSError, UnicodeDecodeError):
+        raise SettingsInvalid([".env cannot be read; allowed: lines like COVEY_SLOTS=15, in UTF-8"]) from None
+
+
+def _variable(name: str) -> str:
+    return f"{PREFIX}{name.upper()}"
+
+
+def _unknown(variables: Mapping[str, str | None]) -> Iterator[str]:
+    known = [_variable(name) for name in Settings.model_fields]
+    for variable in variables:
+        if variable.upper().startswith(PREFIX) and variable.upper() not in known:
+            nearest = get_close_matches(variable.upper(), known, n=1, cutoff=0.8)
+            yield f"{variable} is no setting" + (f"; did you mean {nearest[0]}?" if nearest else "")
+
+
+def _wrong(name: str, given: object, allowed_instead: str) -> str:
+    shown = "a value that is not shown here" if is_secret(Settings.model_fields[name]) else f'"{str(given)[:80]}"'
+    return f"{_variable(name)}: given {shown}; allowed: {allowed_instead}"
+
+
+def _told(details: ErrorDetails) -> Iterator[str]:
+    if not details["loc"]:  # of the settings as a whole
+        yield from str(details["ctx"]["error"]).splitlines()
+        return
+    name = str(details["loc"][0])
+    field = Settings.model_fields[name]
+    if details["type"] == "missing":
+        yield f"{_variable(name)} is not set; production needs {allowed(field)}"
+    else:
+        yield _wrong(name, "..." if "@" in str(details["input"]) else details["input"], allowed(field))
+
+
+def documentation() -> str:
+    """The table of all settings, as `docs/settings.md` has it."""
+    rows = "\n".join(_row(name, field) for name, field in Settings.model_fields.items())
+    return f"""# Settings
+
+Each is an environment variable; in development they may also stand in a file `.env`. A wrong, missing or unknown one
+stops the start with a message that names it. Times and sizes have their unit in their name.
+
+Made from the code by `python -m settings --docs > docs/settings.md`.
+
+| setting | allowed | default | reason |
+|---|---|---|---|
+{rows}
+"""
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    if field.is_required() or name == "public_url":
+        default = "needed in production"
+    elif field.default is None:
+        default = ""
+    else:
+        default = f"`{','.join(field.default) if isinstance(field.default, tuple) else field.default}`"
+    return f"| `{_variable(name)}` | {allowed(field)} | {default} | {field.description} |"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["--docs"]:
+        sys.exit("usage: python -m settings --docs")
+    sys.stdout.write(documentation())
