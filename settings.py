@@ -177,8 +177,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _development_defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
-        development = given.get("mode", Mode.DEVELOPMENT) == Mode.DEVELOPMENT
-        return {**_DEVELOPMENT, **given} if development else given
+        return given if given.get("mode") == Mode.PRODUCTION else {**_DEVELOPMENT, **given}
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -207,7 +206,7 @@ class Settings(BaseSettings):
         for name in ("payer_url", "public_url", "jwt_jwks_url"):
             url = urlsplit(getattr(self, name) or "")
             if url.scheme in ("http", "ws") and url.hostname not in LOOPBACK:
-                yield _wrong(name, url.geturl(), f"{url.scheme}s:// in production, but on this machine itself")
+                yield _wrong(name, url.geturl(), f"{url.scheme}s:// in production, unless it is on this machine")
 
 
 def load(**given: object) -> Settings:

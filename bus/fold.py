@@ -101,9 +101,9 @@ def fold(state: RequestState | None, recorded: Recorded) -> RequestState | None:
         return state
     event = recorded.event
     data = event.data
-    if isinstance(data, Submitted):
+    if state is None:
+        assert isinstance(data, Submitted)  # nothing else is accepted without a state
         return _submitted(recorded, data)
-    assert state is not None  # only Submitted is accepted without a state
     # What holds only while waiting is forgotten by every later event.
     state = msgspec.structs.replace(
         state,

@@ -163,7 +163,8 @@ class Admission(Protocol):
         ...
 
     async def next_wakeup(self, now: float) -> float | None:
-        """When `grant` or `expired` may next have something to say without a further call; None if never."""
+        """When `grant` or `expired`, both having said all they had until `now`, may next have something to say without
+        a further call; None if never."""
         ...
 
     async def place(self, request_id: RequestId, now: float) -> Place | None:

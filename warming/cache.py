@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -21,6 +22,13 @@ class CoverageCache(Protocol):
 
         Of two obtained at the same moment the one put later stays, so that taking the log's events again ends alike.
         Bounded: past its size the least recently obtained entries go. Raises CacheUnavailable.
+        """
+        ...
+
+    async def put_all(self, answers: Sequence[tuple[TenantId, str, Coverage]]) -> None:
+        """Put each (tenant, question's key, answer), in this order and faster than one by one: what a rebuild needs.
+
+        Raises CacheUnavailable; some may then be in.
         """
         ...
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import structlog
-from msgspec import Struct
 
+from bus.errors import CoveyError
 from bus.ids import TenantId
+from bus.sealing import Sealer
 
 _LOG: Final = structlog.get_logger(__name__)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,47 +26,67 @@ _SCHEMA: Final = """
         PRIMARY KEY (tenant_id, question_key)
     ) WITHOUT ROWID;
     CREATE INDEX coverage_oldest_first ON coverage (obtained_at, tenant_id, question_key);
-    CREATE TABLE origin (format INTEGER NOT NULL, epoch TEXT NOT NULL, sealed INTEGER NOT NULL);
+    CREATE TABLE origin (format INTEGER NOT NULL, epoch TEXT NOT NULL, probe BLOB NOT NULL);
     CREATE TABLE progress (position INTEGER NOT NULL);
     INSERT INTO progress VALUES (0);
+"""
+# NORMAL never corrupts the file; it may forget the last rows at a power cut, which the log still holds.
+_PRAGMAS: Final = "PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;"
+_FORMAT: Final = 1
+_PROBED: Final = TenantId("")
+_PROBE: Final = b"covey"
+"""Kept sealed in the file, in the name of no tenant: tells whether it was made under the present key."""
+_SELECT_BODY: Final = "SELECT body FROM coverage WHERE tenant_id = ? AND question_key = ?"
+_DELETE_BEFORE: Final = "DELETE FROM coverage WHERE obtained_at < ? RETURNING tenant_id, question_key"
+_DELETE_OLDEST: Final = """
+    DELETE FROM coverage WHERE (tenant_id, question_key) IN (
+        SELECT tenant_id, question_key FROM coverage ORDER BY obtained_at, tenant_id, question_key LIMIT ?
+    ) RETURNING tenant_id, question_key
 """
 
 Key = tuple[TenantId, str]
 """A tenant, and a question's key."""
 
 
-class Origin(Struct, frozen=True, kw_only=True):
-    """What a file must have been made for to be of use; another's is thrown away."""
-
-    epoch: str
-    """Of the log whose positions it counts in."""
-    sealed: bool
-    """Whether bodies are encrypted: what was written in the clear does not stay once a key is set."""
-    format: int = 1
-
-
 class CoverageFile:
-    """The rows, for one thread. Every method may raise sqlite3.Error, except the making of it."""
+    """The rows, for one thread, their bodies sealed.
 
-    def __init__(self, path: Path, origin: Origin) -> None:
+    A file that is unreadable, of another format, for the positions of another log (`epoch`) or under another key is
+    thrown away. Every method may raise sqlite3.Error; the making of it and `start_anew` OSError too.
+    """
+
+    def __init__(self, path: Path, epoch: str, sealer: Sealer) -> None:
         self._path = path
-        self._origin = origin
-        self._connection, self.started_anew = self._open()
+        self._epoch = epoch
+        self._sealer = sealer
+        self._connection = self._open()
+        self._incomplete = False
         self._count = int(self._connection.execute("SELECT count(*) FROM coverage").fetchone()[0])
 
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is written inside comes onto the disk together, or not at all."""
+        count = self._count
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN")
+                yield
+        except BaseException:
+            self._count = count
+            raise
+
     def body(self, key: Key) -> bytes | None:
-        row = self._connection.execute(
-            "SELECT body FROM coverage WHERE tenant_id = ? AND question_key = ?", key
-        ).fetchone()
-        return None if row is None else bytes(row[0])
+        """Raises LogCorrupt where it cannot be unsealed."""
+        row = self._connection.execute(_SELECT_BODY, key).fetchone()
+        return None if row is None else self._sealer.unseal(key[0], row[0])
 
     def keep(self, key: Key, obtained_at: datetime, body: bytes) -> bool:
         """Write the row unless a newer one is there; whether it was written."""
-        new = self.body(key) is None
+        new = self._connection.execute(_SELECT_BODY, key).fetchone() is None
         written = self._connection.execute(
             "INSERT INTO coverage VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET obtained_at = excluded.obtained_at, body = excluded.body WHERE obtained_at <= excluded.obtained_at",
-            (*key, _microseconds(obtained_at), body),
+            (*key, _microseconds(obtained_at), self._sealer.seal(key[0], body)),
         ).rowcount
         self._count += new
         return written > 0
@@ -73,14 +95,11 @@ class CoverageFile:
         """Delete the least recently obtained rows over `capacity`; which went."""
         if self._count <= capacity:
             return frozenset()
-        return self._delete(
-            "SELECT tenant_id, question_key FROM coverage ORDER BY obtained_at, tenant_id, question_key LIMIT ?",
-            self._count - capacity,
-        )
+        return self._delete(_DELETE_OLDEST, self._count - capacity)
 
     def delete_before(self, time: datetime) -> frozenset[Key]:
         """Delete what was obtained before `time`, from the disk too; which went."""
-        gone = self._delete("SELECT tenant_id, question_key FROM coverage WHERE obtained_at < ?", _microseconds(time))
+        gone = self._delete(_DELETE_BEFORE, _microseconds(time))
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return gone
 
@@ -88,39 +107,44 @@ class CoverageFile:
         return int(self._connection.execute("SELECT position FROM progress").fetchone()[0])
 
     def advance(self, position: int) -> None:
+        """Note how far the log was read; not once the file was thrown away while running, until the next start."""
+        if self._incomplete:
+            return
         self._connection.execute("UPDATE progress SET position = max(position, ?)", (position,))
 
-    def start_anew(self, reason: str) -> None:
-        """Throw the file away and go on with an empty one."""
+    def start_anew(self) -> None:
+        """The file turned out damaged: throw it away and go on with an empty one."""
         self.close()
-        self._connection, self._count, self.started_anew = self._create(reason), 0, True
+        self._connection = self._create("damaged")
+        self._count = 0
+        self._incomplete = True
 
     def close(self) -> None:
         self._connection.close()
 
-    def _delete(self, chosen: str, argument: int) -> frozenset[Key]:
-        rows = self._connection.execute(
-            f"DELETE FROM coverage WHERE (tenant_id, question_key) IN ({chosen}) RETURNING tenant_id, question_key",  # noqa: S608 - `chosen` is one of the two texts above
-            (argument,),
-        ).fetchall()
+    def _delete(self, statement: str, argument: int) -> frozenset[Key]:
+        rows = self._connection.execute(statement, (argument,)).fetchall()
         self._count -= len(rows)
         return frozenset((TenantId(tenant_id), question_key) for tenant_id, question_key in rows)
 
-    def _open(self) -> tuple[sqlite3.Connection, bool]:
-        """The file as it is, or a new one; and whether it is new."""
+    def _open(self) -> sqlite3.Connection:
         if not self._path.exists():
-            return self._create(None), True
+            return self._create(None)
+        reason = "unreadable"
         connection = self._connect()
-        try:
-            found = connection.execute("SELECT format, epoch, sealed FROM origin").fetchone()
-        except sqlite3.DatabaseError:
-            reason = "unreadable"
-        else:
-            if found == (self._origin.format, self._origin.epoch, self._origin.sealed):
-                return connection, False
+        with contextlib.suppress(sqlite3.DatabaseError, CoveyError):
+            connection.executescript(_PRAGMAS)
+            format_, epoch, probe = connection.execute("SELECT format, epoch, probe FROM origin").fetchone()
             reason = "made for another log, key or version"
+            if (format_, epoch) == (_FORMAT, self._epoch) and self._sealed_alike(probe):
+                return connection
         connection.close()
-        return self._create(reason), True
+        return self._create(reason)
+
+    def _sealed_alike(self, probe: bytes) -> bool:
+        """Whether the file's bodies can be unsealed now, and none that should be sealed lies there in the clear."""
+        was_sealed, is_sealed = probe != _PROBE, self._sealer.seal(_PROBED, _PROBE) != _PROBE
+        return was_sealed == is_sealed and self._sealer.unseal(_PROBED, probe) == _PROBE
 
     def _create(self, reason: str | None) -> sqlite3.Connection:
         for suffix in ("", "-wal", "-shm"):
@@ -130,18 +154,13 @@ class CoverageFile:
             _LOG.warning("coverage_cache_rebuilt", file=self._path.name, reason=reason)
         connection = self._connect()
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(_SCHEMA)
-        connection.execute(
-            "INSERT INTO origin VALUES (?, ?, ?)", (self._origin.format, self._origin.epoch, self._origin.sealed)
-        )
+        connection.executescript(_PRAGMAS + _SCHEMA)
+        probe = self._sealer.seal(_PROBED, _PROBE)
+        connection.execute("INSERT INTO origin VALUES (?, ?, ?)", (_FORMAT, self._epoch, probe))
         return connection
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        # NORMAL never corrupts the file; it may forget the last rows at a power cut, which the log still holds.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA secure_delete = ON")
-        return connection
+        return sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
 
 
 def _microseconds(time: datetime) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from datetime import datetime
 
 from bus.coverage import Coverage
@@ -33,6 +34,10 @@ class MemoryCache:
         bisect.insort(self._oldest_first, (coverage.obtained_at, tenant_id, question_key))
         self._forget(len(self._entries) - self._capacity)
         return (tenant_id, question_key) in self._entries
+
+    async def put_all(self, answers: Sequence[tuple[TenantId, str, Coverage]]) -> None:
+        for tenant_id, question_key, coverage in answers:
+            await self.put(tenant_id, question_key, coverage)
 
     async def position(self) -> int:
         return self._position

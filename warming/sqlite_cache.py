@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
+import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 import msgspec
 
 from bus.coverage import Coverage
 from bus.errors import CoveyError
 from bus.ids import TenantId
-from warming.coverage_file import CoverageFile, Key, Origin
+from bus.sealing import PlainSealer, Sealer
+from warming.coverage_file import CoverageFile, Key
 from warming.errors import CacheUnavailable
 
 _T = TypeVar("_T")
@@ -24,14 +27,36 @@ _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Coverage)
 
 
-class Sealer(Protocol):
-    """Encrypts what is written down, by a key of each tenant."""
+class _HotAnswers:
+    """The answers used last, in memory.
 
-    def seal(self, tenant_id: TenantId, clear: bytes) -> bytes: ...
+    Read in the event loop; changed only in the file's thread, together with the file, so that a caller who goes away
+    half-way leaves no difference between the two.
+    """
 
-    def unseal(self, tenant_id: TenantId, sealed: bytes) -> bytes:
-        """Raises CoveyError where the bytes were not sealed by this tenant's key."""
-        ...
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._answers: OrderedDict[Key, Coverage] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Key) -> Coverage | None:
+        with self._lock:
+            coverage = self._answers.get(key)
+            if coverage is not None:
+                self._answers.move_to_end(key)
+            return coverage
+
+    def put(self, key: Key, coverage: Coverage) -> None:
+        with self._lock:
+            self._answers[key] = coverage
+            self._answers.move_to_end(key)
+            if len(self._answers) > self._capacity:
+                self._answers.popitem(last=False)
+
+    def drop(self, keys: Iterable[Key]) -> None:
+        with self._lock:
+            for key in keys:
+                self._answers.pop(key, None)
 
 
 class SqliteCache:
@@ -42,17 +67,12 @@ class SqliteCache:
     running, the position stays 0 until the next start, which then rebuilds it.
     """
 
-    def __init__(
-        self, file: CoverageFile, thread: ThreadPoolExecutor, *, capacity: int, hot_capacity: int, sealer: Sealer | None
-    ) -> None:
+    def __init__(self, file: CoverageFile, thread: ThreadPoolExecutor, *, capacity: int, hot_capacity: int) -> None:
         self._file = file
         self._thread = thread
         self._capacity = capacity
-        self._sealer = sealer
-        self._hot: OrderedDict[Key, Coverage] = OrderedDict()
-        self._hot_capacity = hot_capacity
+        self._hot = _HotAnswers(hot_capacity)
         self._queue = asyncio.Semaphore(256)
-        self._incomplete = False
         self._closed = False
 
     @classmethod
@@ -67,16 +87,17 @@ class SqliteCache:
     ) -> Self:
         """Open or make the file. `epoch` is the log's; `capacity` and `hot_capacity` are entries on disk and in memory.
 
+        Without a `sealer` answers lie on the disk in the clear.
         Raises CacheUnavailable where the folder cannot be written.
         """
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="coverage-cache")
-        origin = Origin(epoch=epoch, sealed=sealer is not None)
+        loop = asyncio.get_running_loop()
         try:
-            file = await asyncio.get_running_loop().run_in_executor(thread, CoverageFile, path, origin)
+            file = await loop.run_in_executor(thread, CoverageFile, path, epoch, sealer or PlainSealer())
         except (sqlite3.Error, OSError) as error:
             thread.shutdown(wait=False)
             raise CacheUnavailable("The coverage cache's file cannot be opened or made.") from error
-        return cls(file, thread, capacity=capacity, hot_capacity=hot_capacity, sealer=sealer)
+        return cls(file, thread, capacity=capacity, hot_capacity=hot_capacity)
 
     async def close(self) -> None:
         """End what is under way, then the file and its thread."""
@@ -89,60 +110,51 @@ class SqliteCache:
         key = (tenant_id, question_key)
         hot = self._hot.get(key)
         if hot is not None:
-            self._hot.move_to_end(key)
             return hot
-        try:
-            coverage = await self._work(lambda: self._load(key))
-        except (CacheUnavailable, CoveyError, msgspec.DecodeError):
-            return None
-        if coverage is not None:
-            self._heat(key, coverage)
-        return coverage
+        with contextlib.suppress(CoveyError, msgspec.DecodeError):
+            return await self._work(lambda: self._load(key))
+        return None
 
     async def put(self, tenant_id: TenantId, question_key: str, coverage: Coverage) -> bool:
-        key = (tenant_id, question_key)
-        gone = await self._work(lambda: self._store(key, coverage))
-        for other in gone or ():
-            self._hot.pop(other, None)
-        if gone is None or key in gone:
-            return False
-        self._heat(key, coverage)
-        return True
+        return await self._work(lambda: self._store((tenant_id, question_key), coverage))
+
+    async def put_all(self, answers: Sequence[tuple[TenantId, str, Coverage]]) -> None:
+        await self._work(lambda: self._store_all(answers))
 
     async def position(self) -> int:
         return await self._work(self._file.position)
 
     async def advance(self, position: int) -> None:
-        if not self._incomplete:
-            await self._work(lambda: self._file.advance(position))
+        await self._work(lambda: self._file.advance(position))
 
     async def delete_before(self, time: datetime) -> int:
-        gone = await self._work(lambda: self._file.delete_before(time))
-        for key in gone:
-            self._hot.pop(key, None)
-        return len(gone)
+        return await self._work(lambda: self._delete_before(time))
 
     def _load(self, key: Key) -> Coverage | None:
         body = self._file.body(key)
         if body is None:
             return None
-        return _DECODER.decode(body if self._sealer is None else self._sealer.unseal(key[0], body))
+        coverage = _DECODER.decode(body)
+        self._hot.put(key, coverage)
+        return coverage
 
-    def _store(self, key: Key, coverage: Coverage) -> frozenset[Key] | None:
-        """Which entries had to go for it; None if a newer one is held."""
-        body = _ENCODER.encode(coverage)
-        sealed = body if self._sealer is None else self._sealer.seal(key[0], body)
-        if not self._file.keep(key, coverage.obtained_at, sealed):
-            return None
-        return self._file.shrink(self._capacity)
+    def _store(self, key: Key, coverage: Coverage) -> bool:
+        if not self._file.keep(key, coverage.obtained_at, _ENCODER.encode(coverage)):
+            return False
+        self._hot.put(key, coverage)
+        gone = self._file.shrink(self._capacity)
+        self._hot.drop(gone)
+        return key not in gone
 
-    def _heat(self, key: Key, coverage: Coverage) -> None:
-        held = self._hot.get(key)
-        if held is None or held.obtained_at <= coverage.obtained_at:
-            self._hot[key] = coverage
-        self._hot.move_to_end(key)
-        if len(self._hot) > self._hot_capacity:
-            self._hot.popitem(last=False)
+    def _store_all(self, answers: Sequence[tuple[TenantId, str, Coverage]]) -> None:
+        with self._file.transaction():
+            for tenant_id, question_key, coverage in answers:
+                self._store((tenant_id, question_key), coverage)
+
+    def _delete_before(self, time: datetime) -> int:
+        gone = self._file.delete_before(time)
+        self._hot.drop(gone)
+        return len(gone)
 
     async def _work(self, job: Callable[[], _T]) -> _T:
         """Do the job in the thread. Raises CacheUnavailable."""
@@ -159,8 +171,7 @@ class SqliteCache:
         except sqlite3.DatabaseError:
             pass  # the file is damaged: no later attempt would do better on it
         try:
-            self._file.start_anew("damaged")
-            self._incomplete = True
+            self._file.start_anew()
             return job()
         except (sqlite3.Error, OSError) as error:
             raise CacheUnavailable("The coverage cache's file is damaged and cannot be made anew.") from error

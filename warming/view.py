@@ -25,15 +25,14 @@ class CoverageView:
 
         Raises CacheUnavailable: the whole batch may be given again.
         """
-        for recorded in batch:
-            found = _coverage_in(recorded.event)
-            if found is not None:
-                await self._cache.put(*found)
+        answers = [answer for recorded in batch if (answer := _answer_in(recorded.event)) is not None]
+        if answers:
+            await self._cache.put_all(answers)
         if batch:
             await self._cache.advance(max(recorded.position for recorded in batch))
 
 
-def _coverage_in(event: Event) -> tuple[TenantId, str, Coverage] | None:
+def _answer_in(event: Event) -> tuple[TenantId, str, Coverage] | None:
     data = event.data
     if not isinstance(data, Completed | Answered) or data.coverage is None or event.tenant_id is None:
         return None

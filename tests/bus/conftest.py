@@ -102,9 +102,7 @@ def enqueued(
     return _next(after, data, time, attempt=(after.attempt or 0) + (cause is not None))
 
 
-def scheduled(
-    after: Event, call_id: str = "c1", *, lease_seconds: float = 125, time: datetime | None = None
-) -> Event:
+def scheduled(after: Event, call_id: str = "c1", *, lease_seconds: float = 125, time: datetime | None = None) -> Event:
     lease = (time or after.time) + timedelta(seconds=lease_seconds)
     return _next(after, Scheduled(payer_id=_payer(after), call_id=CallId(call_id), lease_expires_at=lease), time)
 
@@ -149,9 +147,7 @@ def answered(call_id: str = "c1", *, tenant: str = "t1", member: str = "m1", tim
         time=time,
         tenant_id=TenantId(tenant),
         member_id=MemberId(member),
-        data=Answered(
-            payer_id=PayerId("60054"), call_id=CallId(call_id), question_key="k1", coverage=coverage()
-        ),
+        data=Answered(payer_id=PayerId("60054"), call_id=CallId(call_id), question_key="k1", coverage=coverage()),
     )
 
 

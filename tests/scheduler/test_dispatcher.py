@@ -31,7 +31,7 @@ class FailingLog(MemoryLog):
 
 def test_a_request_goes_through_every_step_to_its_answer() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             state = await world.submit()
             assert state.status is RequestStatus.ENQUEUED
             assert state.queue_position == 1
@@ -45,7 +45,7 @@ def test_a_request_goes_through_every_step_to_its_answer() -> None:
 
 def test_identical_questions_are_one_call_with_events_for_each() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             first = await world.submit()
             await world.clock.sleep(1)
             second = await world.submit()
@@ -61,7 +61,7 @@ def test_identical_questions_are_one_call_with_events_for_each() -> None:
 
 def test_cancelling_answers_at_once_and_the_call_runs_on_to_an_answered_event() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             state = await world.submit()
             await world.clock.sleep(1)
             before = world.clock.monotonic()
@@ -84,7 +84,7 @@ def test_cancelling_answers_at_once_and_the_call_runs_on_to_an_answered_event() 
 
 def test_a_leader_that_cancels_leaves_its_followers_their_answer() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             leader = await world.submit()
             follower = await world.submit()
             await world.clock.sleep(1)
@@ -99,7 +99,7 @@ def test_a_leader_that_cancels_leaves_its_followers_their_answer() -> None:
 
 def test_a_cancelled_request_that_waits_is_never_called() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock(), slots=1) as world:
+        async with living(MemoryLog("epoch"), VirtualClock(), slots=1) as world:
             await world.submit(name="First")
             waiting = await world.submit(name="Second")
             await world.dispatcher.cancel(waiting)
@@ -111,7 +111,7 @@ def test_a_cancelled_request_that_waits_is_never_called() -> None:
 
 def test_an_expired_waiter_hears_of_it_at_its_deadline() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             world.payer.seconds = 60
             state = await world.submit(deadline_seconds=7)
             await world.clock.sleep(8)
@@ -127,7 +127,7 @@ def test_an_expired_waiter_hears_of_it_at_its_deadline() -> None:
 
 def test_an_unreachable_payer_is_tried_again_with_the_next_attempt() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             world.payer.script = [unreachable(), unreachable()]
             state = await world.submit()
             await world.clock.sleep(110)
@@ -141,7 +141,7 @@ def test_an_unreachable_payer_is_tried_again_with_the_next_attempt() -> None:
 
 def test_retries_end_and_the_failure_says_that_the_payer_is_unavailable() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             world.payer.seconds = 0.1
             world.payer.script = [unreachable() for _ in range(10)]
             state = await world.submit(deadline_seconds=600)
@@ -157,7 +157,7 @@ def test_retries_end_and_the_failure_says_that_the_payer_is_unavailable() -> Non
 
 def test_a_rejection_is_final_and_names_the_field() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             world.payer.script = [rejection()]
             state = await world.submit()
             await world.clock.sleep(10)
@@ -169,7 +169,7 @@ def test_a_rejection_is_final_and_names_the_field() -> None:
 
 def test_a_call_that_is_not_proven_over_keeps_its_slot_until_its_lease_ends() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock(), slots=1) as world:
+        async with living(MemoryLog("epoch"), VirtualClock(), slots=1) as world:
             world.payer.seconds = 10
             world.payer.script = [timed_out()]
             await world.submit(deadline_seconds=10.5)
@@ -186,7 +186,7 @@ def test_a_call_that_is_not_proven_over_keeps_its_slot_until_its_lease_ends() ->
 
 def test_a_payer_going_down_and_coming_back_is_told() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             world.payer.seconds = 0.1
             world.payer.script = [unreachable() for _ in range(5)]
             for number in range(5):
@@ -200,7 +200,7 @@ def test_a_payer_going_down_and_coming_back_is_told() -> None:
 
 def test_a_fault_of_ours_in_a_call_ends_the_request_all_the_same() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             world.payer.script = [RuntimeError("bug") for _ in range(10)]
             state = await world.submit(deadline_seconds=600)
             await world.clock.sleep(700)
@@ -211,7 +211,7 @@ def test_a_fault_of_ours_in_a_call_ends_the_request_all_the_same() -> None:
 
 def test_while_the_log_is_away_no_call_starts_and_what_was_accepted_is_done_when_it_is_back() -> None:
     async def main() -> None:
-        log = FailingLog()
+        log = FailingLog("epoch")
         async with living(log, VirtualClock()) as world:
             state = await world.record_submitted(deadline_seconds=600)
             log.away = True
@@ -230,7 +230,7 @@ def test_while_the_log_is_away_no_call_starts_and_what_was_accepted_is_done_when
 
 def test_a_grant_that_cannot_be_recorded_is_given_back_and_tried_again() -> None:
     async def main() -> None:
-        log = FailingLog()
+        log = FailingLog("epoch")
         async with living(log, VirtualClock(), slots=1) as world:
             await world.submit(name="First", deadline_seconds=600)
             second = await world.submit(name="Second", deadline_seconds=600)
@@ -247,7 +247,7 @@ def test_a_grant_that_cannot_be_recorded_is_given_back_and_tried_again() -> None
 
 def test_an_outcome_that_cannot_be_recorded_is_kept_until_it_can() -> None:
     async def main() -> None:
-        log = FailingLog()
+        log = FailingLog("epoch")
         async with living(log, VirtualClock()) as world:
             state = await world.submit(deadline_seconds=600)
             await world.clock.sleep(1)
@@ -263,7 +263,7 @@ def test_an_outcome_that_cannot_be_recorded_is_kept_until_it_can() -> None:
 
 def test_draining_starts_no_call_and_waits_for_those_under_way() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             state = await world.submit()
             await world.clock.sleep(1)
             assert await world.dispatcher.drain(30) == 0
@@ -277,7 +277,7 @@ def test_draining_starts_no_call_and_waits_for_those_under_way() -> None:
 
 def test_draining_says_how_many_calls_outlast_its_budget() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             world.payer.seconds = 100
             await world.submit()
             await world.clock.sleep(1)
@@ -288,7 +288,7 @@ def test_draining_says_how_many_calls_outlast_its_budget() -> None:
 
 def test_two_hundred_requests_of_many_tenants_never_exceed_the_slots() -> None:
     async def main() -> None:
-        async with living(MemoryLog(), VirtualClock()) as world:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
             states = [
                 await world.submit(
                     payer_id=PayerId(f"P{number % 7}"),
@@ -311,7 +311,7 @@ def test_two_hundred_requests_of_many_tenants_never_exceed_the_slots() -> None:
 @pytest.mark.parametrize("seconds_lived", [0.0, 0.5, 2.9, 3.1])
 def test_after_a_crash_every_request_still_ends_exactly_once(seconds_lived: float) -> None:
     async def main() -> None:
-        log, clock = MemoryLog(), VirtualClock()
+        log, clock = MemoryLog("epoch"), VirtualClock()
         async with living(log, clock, seed=1) as world:
             states = [await world.submit(name=name, deadline_seconds=600) for name in ("A", "B", "C")]
             await clock.sleep(seconds_lived)
@@ -327,7 +327,7 @@ def test_after_a_crash_every_request_still_ends_exactly_once(seconds_lived: floa
 
 def test_a_start_counts_the_calls_of_the_life_before_until_their_leases_end() -> None:
     async def main() -> None:
-        log, clock = MemoryLog(), VirtualClock()
+        log, clock = MemoryLog("epoch"), VirtualClock()
         async with living(log, clock, slots=2, seed=1) as world:
             world.payer.seconds = 100
             await world.submit(name="A", deadline_seconds=600)
@@ -344,7 +344,7 @@ def test_a_start_counts_the_calls_of_the_life_before_until_their_leases_end() ->
 
 def test_a_clock_that_jumped_back_holds_slots_no_longer_than_a_lease() -> None:
     async def main() -> None:
-        log, clock = MemoryLog(), VirtualClock()
+        log, clock = MemoryLog("epoch"), VirtualClock()
         async with living(log, clock, slots=1, seed=1) as world:
             world.payer.seconds = 100
             await world.submit(deadline_seconds=600)
@@ -359,7 +359,7 @@ def test_a_clock_that_jumped_back_holds_slots_no_longer_than_a_lease() -> None:
 
 def test_a_payer_that_was_down_is_still_down_after_a_restart() -> None:
     async def main() -> None:
-        log, clock = MemoryLog(), VirtualClock()
+        log, clock = MemoryLog("epoch"), VirtualClock()
         async with living(log, clock, seed=1) as world:
             world.payer.seconds = 0.1
             world.payer.script = [unreachable() for _ in range(5)]
@@ -379,7 +379,7 @@ def test_a_payer_that_was_down_is_still_down_after_a_restart() -> None:
 
 def test_a_request_whose_deadline_passed_while_the_program_was_down_times_out_at_the_start() -> None:
     async def main() -> None:
-        log, clock = MemoryLog(), VirtualClock()
+        log, clock = MemoryLog("epoch"), VirtualClock()
         async with living(log, clock, seed=1) as world:
             world.payer.seconds = 100
             state = await world.submit(deadline_seconds=30)
@@ -391,5 +391,3 @@ def test_a_request_whose_deadline_passed_while_the_program_was_down_times_out_at
             assert world.payer.calls == []
 
     run_virtually(main())
-
-

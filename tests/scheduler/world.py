@@ -21,7 +21,8 @@ from bus.question import Person, Provider, Question
 from payer.outcome import Answer, Outcome, Rejection, Unfinished, Unreachable
 from scheduler.dispatcher import Dispatcher
 from scheduler.journal import Journal
-from scheduler.memory_admission import AdmissionLimits, MemoryAdmission
+from scheduler.memory_admission import MemoryAdmission
+from scheduler.policy import AdmissionPolicy
 from scheduler.recovery import recover
 from scheduler.retries import RetryPolicy
 from tests.virtual_time import VirtualClock
@@ -173,9 +174,7 @@ async def living(log: MemoryLog, clock: VirtualClock, *, slots: int = 15, seed: 
     ids = lambda: f"{seed}-{next(numbers):04}"  # noqa: E731
     metrics = Metrics()
     journal = Journal(log, log, clock, ids, metrics)
-    admission = MemoryAdmission(
-        AdmissionLimits(slots=slots, lease_seconds=LEASE_SECONDS), random=random.Random(seed), new_id=ids
-    )
+    admission = MemoryAdmission(AdmissionPolicy(slots=slots, lease_seconds=LEASE_SECONDS), new_id=ids)
     payer = ScriptedPayer(clock)
     dispatcher = Dispatcher(
         journal=journal,
@@ -197,6 +196,8 @@ async def living(log: MemoryLog, clock: VirtualClock, *, slots: int = 15, seed: 
     running = asyncio.create_task(dispatcher.run())
     try:
         yield World(clock, log, payer, admission, journal, dispatcher, metrics, ids)
+        if running.done():
+            running.result()
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

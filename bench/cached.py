@@ -1,0 +1,62 @@
+"""Answers from the cache over HTTP, at 300 a second.
+
+    python -m bench.cached
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from bench.load import Connection, paced
+from bench.report import Figure, report
+from bench.servers import covey, service_token, simulator
+
+PACE: Final = 300
+QUESTIONS: Final = 200
+ASK: Final = (
+    "mutation S($input: SubmitCoverageRequestInput!) { submitCoverageRequest(input: $input) { __typename "
+    "... on CoverageAnswered { coverage { status planName ageSeconds source benefits { kind amount percent } } } } }"
+)
+
+
+def ask_body(number: int) -> bytes:
+    """One of the questions that were answered before."""
+    question = {
+        "memberId": f"m-{number % QUESTIONS}",
+        "payerId": "60054",
+        "subscriber": {
+            "memberId": "AETNA12345",
+            "firstName": "Jane",
+            "lastName": "Doe",
+            "dateOfBirth": "2004-04-04",
+        },
+    }
+    return json.dumps({"query": ASK, "variables": {"input": {"question": question, "deadlineSeconds": 600}}}).encode()
+
+
+async def _fill(port: int, token: str) -> None:
+    connection = await Connection.open(port, token)
+    for number in range(QUESTIONS):
+        while b"CoverageAnswered" not in await connection.post(ask_body(number)):
+            await asyncio.sleep(0.02)
+    connection.close()
+
+
+async def main() -> int:
+    with TemporaryDirectory() as folder:
+        data = Path(folder)
+        async with simulator(speed=2000) as payer_url, covey(data, payer_url=payer_url) as server:
+            token = service_token(data)
+            await _fill(server.port, token)
+            await paced(server.port, token, PACE, 2, ask_body, b"CoverageAnswered")
+            times = await paced(server.port, token, PACE, 15, ask_body, b"CoverageAnswered")
+    return report([Figure(f"answer from cache at {PACE}/s, p99 ms", times.percentile_ms(99), "<=", 15)])
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

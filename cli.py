@@ -1,0 +1,283 @@
+"""The command line. Each command says what it was given to the room that does the work, and its end as an exit code.
+
+0 done, 1 the work failed, 2 used wrongly. Results go to stdout, all else to stderr. What a command needs is imported
+when it runs, so that the others and `--help` do not wait for it.
+"""
+# ruff: noqa: PLC0415 - for that reason
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from bus.errors import CoveyError
+from bus.events import CacheMode, Priority, Topic
+from console.errors import UsedWrongly
+from delivery.caller import Role
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+cli: Final = typer.Typer(
+    name="covey",
+    help="Ask insurers whether a member is covered, and get the answer pushed. Start with: covey demo",
+    epilog="Settings are environment variables, COVEY_ before each: docs/settings.md. Exit codes: 0 done, 1 failed, "
+    "2 used wrongly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")]
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one of this machine.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder for the log and the development key.")]
+DateOption = ["%Y-%m-%d"]
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
+
+
+@cli.command()
+def demo(
+    port: Port = 8000,
+    data: Data = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Run one check through a real socket, show its events, and end.")
+    ] = False,
+) -> None:
+    """Run everything in one process: the server, its log, and a simulator in the payers' place.
+
+    Prints a link to open, a token, and a command to try.
+
+    Example: covey demo --port 9000
+    """
+    with _told():
+        import logs
+        from console import demo as program
+
+        settings = _settings(**({} if data is None else {"data": data}))
+        # Beside what a demo prints, a log line for every step would hide it.
+        level = settings.log_level if "log_level" in settings.model_fields_set else "warning"
+        logs.configure(level=level, json_lines=False)
+        if once:
+            done = _run(program.once(settings, port=port, keep_data=data is not None))
+        else:
+            done = _run(program.demo(settings, port=port))
+        raise typer.Exit(done)
+
+
+@cli.command()
+def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Run the server, with its settings from the environment.
+
+    It is stopped by SIGTERM or Ctrl-C: connections are then closed so that clients come back to another instance.
+
+    Example: COVEY_PAYER_URL=http://127.0.0.1:8100 covey serve --port 8000
+    """
+    with _told():
+        import app
+        import logs
+
+        settings = _settings()
+        logs.configure(level=settings.log_level, json_lines=not settings.development)
+        raise typer.Exit(_run(app.serve(settings, host=host, port=port, on_ready=_ready)))
+
+
+@cli.command("payer-sim")
+def payer_sim(
+    port: Port = 8100,
+    seed: Annotated[int, typer.Option(help="Makes the same people and times again.")] = 1,
+    slots: Annotated[int, typer.Option(min=1, help="Calls at once; more are answered 429.")] = 15,
+    speed: Annotated[float, typer.Option(min=0.001, help="All times are divided by this.")] = 1.0,
+) -> None:
+    """Run the payer simulator by itself: it speaks Stedi's HTTP, and fails by payer id (SIMOK, SIMSLOW, SIMDOWN ...).
+
+    Example: covey payer-sim --port 8100 --speed 10
+    """
+    with _told():
+        from console import simulator
+
+        _run(simulator.simulate(port=port, seed=seed, slots=slots, speed=speed, on_ready=_ready))
+
+
+@cli.command()
+def check(  # noqa: PLR0917 - typer's options are parameters
+    payer: Annotated[str, typer.Option(help="The payer: any of its ids.")],
+    member: Annotated[str, typer.Option(help="Whose coverage, by our own member id.")],
+    first_name: Annotated[str, typer.Option(help="The subscriber's, as on the card.")],
+    last_name: Annotated[str, typer.Option(help="The subscriber's, as on the card.")],
+    birth_date: Annotated[datetime, typer.Option(formats=DateOption, help="The subscriber's.", metavar="YYYY-MM-DD")],
+    card: Annotated[str, typer.Option(help="The member id that is printed on the card.")],
+    service_type: Annotated[
+        list[str] | None, typer.Option(help="X12 service type code; may be repeated. 30 when absent.")
+    ] = None,
+    date_of_service: Annotated[
+        datetime | None, typer.Option(formats=DateOption, help="Today when absent.", metavar="YYYY-MM-DD")
+    ] = None,
+    npi: Annotated[str | None, typer.Option(help="The provider who asks; goes with --provider-name.")] = None,
+    provider_name: Annotated[str | None, typer.Option(help="The provider's organisation.")] = None,
+    cache_mode: Annotated[CacheMode, typer.Option(help="What to take from the cache.")] = CacheMode.DEFAULT,
+    priority: Annotated[Priority, typer.Option(help="Members: INTERACTIVE only.")] = Priority.INTERACTIVE,
+    deadline: Annotated[int, typer.Option(min=1, max=600, help="Seconds after which to give up.")] = 120,
+    url: Annotated[str, typer.Option(help="The server's.")] = "http://127.0.0.1:8000/graphql",
+    token: Annotated[
+        str | None, typer.Option(help="Who asks. When absent: one made with the development key in COVEY_DATA.")
+    ] = None,
+    tenant: Annotated[str, typer.Option(help="Whose member; for the token that is made.")] = "demo",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for every event.")] = False,
+) -> None:
+    """Submit one eligibility check, follow its events, and print the coverage as a table.
+
+    Cut off, it comes back and goes on where it was.
+
+    Example: covey check --payer 60054 --member m-1 --first-name Jane --last-name Doe --birth-date 2004-04-04
+    --card AETNA12345
+    """
+    with _told():
+        from console import check as program
+        from console import development_token
+
+        request: dict[str, Any] = {
+            "question": {
+                "memberId": member,
+                "payerId": payer,
+                "subscriber": {
+                    "memberId": card,
+                    "firstName": first_name,
+                    "lastName": last_name,
+                    "dateOfBirth": birth_date.date().isoformat(),
+                },
+                "serviceTypeCodes": service_type or ["30"],
+            },
+            "cacheMode": cache_mode.value,
+            "priority": priority.value,
+            "deadlineSeconds": deadline,
+        }
+        if npi is not None or provider_name is not None:
+            request["question"]["provider"] = {"npi": npi, "organizationName": provider_name}
+        if date_of_service is not None:
+            request["question"]["dateOfService"] = date_of_service.date().isoformat()
+        if token is None:
+            token = development_token.mint(_settings(), tenant=tenant, member=member, role=Role.MEMBER, seconds=900)
+        raise typer.Exit(_run(program.shown(request, url=url, token=token, as_json=as_json)))
+
+
+@cli.command()
+def token(
+    tenant: Annotated[str, typer.Option(help="The tenant the caller belongs to.")],
+    member: Annotated[str | None, typer.Option(help="The caller's member id; members need one.")] = None,
+    role: Annotated[Role, typer.Option(help="What the caller may be.")] = Role.MEMBER,
+    ttl: Annotated[str, typer.Option(help="How long it is good for: 90s, 15m, 2h.")] = "15m",
+) -> None:
+    """Print a token, signed by the development key in COVEY_DATA. Development only.
+
+    Example: covey token --tenant demo --member m-1 --ttl 2h
+    """
+    with _told():
+        from console import development_token
+
+        if role is Role.MEMBER and member is None:
+            raise UsedWrongly("A member's token needs --member.")
+        seconds = _duration(ttl)
+        typer.echo(development_token.mint(_settings(), tenant=tenant, member=member, role=role, seconds=seconds))
+
+
+@cli.command()
+def schema() -> None:
+    """Print the GraphQL schema (SDL).
+
+    Example: covey schema > schema.graphql
+    """
+    with _told():
+        import app
+
+        typer.echo(app.build_schema_for_printing().as_str())
+
+
+@cli.command()
+def tail(
+    topic: Annotated[Topic | None, typer.Option(help="Only this topic; all when absent.")] = None,
+    start: Annotated[
+        int | None, typer.Option("--from", min=0, help="Begin behind this position; at the end when absent.")
+    ] = None,
+    data: Annotated[
+        bool, typer.Option("--data", help="Print the data of events too. It is health data: mind who sees it.")
+    ] = False,
+) -> None:
+    """Follow the log of COVEY_DATA, also while a server writes it: one line an event, until Ctrl-C.
+
+    Example: covey tail --topic rte.events --from 0
+    """
+    with _told():
+        from console import tail as program
+
+        if data:
+            typer.echo("covey: what follows is health data; keep it off shared screens and out of files.", err=True)
+        _run(program.tail(_settings(), topic=topic, after=start, with_data=data, write=typer.echo))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """An expected error becomes one message on stderr and an exit code."""
+    try:
+        yield
+    except UsedWrongly as error:
+        code, message = 2, str(error)
+    except CoveyError as error:
+        code, message = 1, str(error)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        code, message = 1, f"{error.filename or 'the machine'}: {error.strerror or error}"
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    else:
+        return
+    typer.echo(f"covey: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def _settings(**given: object) -> Settings:
+    from settings import SettingsInvalid, load
+
+    try:
+        return load(**given)
+    except SettingsInvalid as error:
+        raise UsedWrongly(str(error)) from None
+
+
+def _run(program: Coroutine[Any, Any, int | None]) -> int:
+    if sys.platform == "win32":
+        return asyncio.run(program) or 0
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(program) or 0
+
+
+def _ready(url: str) -> None:
+    typer.echo(f"Ready at {url}", err=True)
+
+
+def _duration(text: str) -> int:
+    match = re.fullmatch(r"([1-9]\d{0,5})([smh])", text)
+    if match is None:
+        raise UsedWrongly("--ttl: allowed are a whole number and s, m or h, like 90s, 15m, 2h.")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def main() -> None:
+    """The `covey` program."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""`covey check`: one request from its submission to its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
+from random import Random
+from urllib.parse import urlsplit
+
+import httpx
+from rich.console import Console
+
+from bus.clock import SystemClock
+from console.coverage_table import Waiting, coverage_table, failure_line
+from console.errors import ServerRefused, UsedWrongly
+from console.submit_and_follow import Item, SubmitAndFollow
+from setting_kinds import LOOPBACK
+
+
+async def check(client: SubmitAndFollow, request: Item, tell: Callable[[Item], None]) -> Item:
+    """Submit a `SubmitCoverageRequestInput` and follow it; `tell` hears every item as it comes.
+
+    Returns the item that ended it: the terminal event, or CoverageAnswered where the cache had the answer. Raises
+    UsedWrongly for input that the server does not take, ServerRefused, ServerUnreachable.
+    """
+    result = await client.submit(request)
+    match result["__typename"]:
+        case "CoverageRequestAccepted":
+            return await _followed(client, result["request"]["id"], tell)
+        case "CoverageAnswered":
+            tell(result)
+            return result
+        case "InvalidInput":
+            raise UsedWrongly("\n".join(_problem(problem) for problem in result["problems"]))
+        case _:
+            later = f" Try again in {result['retryAfterSeconds']} s." if result.get("retryAfterSeconds") else ""
+            raise ServerRefused(f"Refused ({result['reason']}): {result['message']}{later}")
+
+
+async def _followed(client: SubmitAndFollow, request_id: str, tell: Callable[[Item], None]) -> Item:
+    last: Item = {}
+    async with aclosing(client.follow(request_id)) as items:
+        async for item in items:
+            tell(item)
+            last = item
+    return last
+
+
+def _problem(problem: Item) -> str:
+    return f"{'.'.join(problem['path'][1:])}: {problem['message']}"
+
+
+async def shown(request: Item, *, url: str, token: str, as_json: bool) -> int:
+    """Check, and show it: every item as a line of JSON, or progress on a terminal and the coverage as a table.
+
+    The exit code: 0 where it ended with coverage. Raises what `check` does.
+    """
+    out, err = Console(), Console(stderr=True)
+    async with connected(url, token) as client:
+        if as_json:
+            last = await check(client, request, lambda item: print(json.dumps(item), flush=True))  # noqa: T201 - result
+            return 0 if last.get("coverage") else 1
+        with Waiting(err) as waiting:
+            last = await check(client, request, waiting.show)
+    return conclude(last, out, err)
+
+
+@asynccontextmanager
+async def connected(url: str, token: str) -> AsyncGenerator[SubmitAndFollow]:
+    """A client with the machine's own clock and chance."""
+    async with httpx.AsyncClient(trust_env=urlsplit(url).hostname not in LOOPBACK) as http:  # as for the socket
+        yield SubmitAndFollow(url, token, http=http, clock=SystemClock(), random=Random())  # noqa: S311 - jitter only
+
+
+def conclude(last: Item, out: Console, err: Console) -> int:
+    """Show how a request ended; the exit code."""
+    if coverage := last.get("coverage"):
+        out.print(coverage_table(coverage))
+        return 0
+    failure = last.get("failure")
+    err.print(f"The request ended: {failure_line(failure) if failure else str(last['type']).lower()}", markup=False)
+    return 1

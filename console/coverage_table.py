@@ -1,0 +1,106 @@
+"""How the command line shows a request: coverage as a table, events as lines, waiting as one moving line."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from console.submit_and_follow import Item
+
+_COLOURS = {"ACTIVE": "bold green", "INACTIVE": "bold red", "UNKNOWN": "bold yellow"}
+
+
+def coverage_table(coverage: Item) -> Group:
+    """A payer's answer: the plan in a few lines, then a row for each benefit."""
+    status = str(coverage["status"])
+    heading = Text.assemble(("Coverage ", "bold"), (status, _COLOURS.get(status, "bold")))
+    plan = Table.grid(padding=(0, 2))
+    for label, value in (
+        ("Payer", coverage["payerId"]),
+        ("Plan", coverage.get("planName")),
+        ("Group", coverage.get("groupNumber")),
+        ("Plan dates", _span(coverage.get("planBegin"), coverage.get("planEnd"))),
+        ("Obtained", f"{coverage['obtainedAt']} ({str(coverage['source']).lower()})"),
+    ):
+        if value:
+            plan.add_row(label, escape(str(value)))
+    benefits = Table("Benefit", "For", "Amount", "Network", "Level", "Period", "Notes", title_justify="left")
+    for benefit in coverage["benefits"]:
+        benefits.add_row(*(escape(cell) for cell in _cells(benefit)))
+    return Group(heading, plan, *([benefits] if coverage["benefits"] else []))
+
+
+def event_line(item: Item) -> str:
+    """One item of a stream in one line without health data: when, what, and what there is to know of the wait."""
+    if item["__typename"] == "CoverageAnswered":
+        return "answered from the cache"
+    if item["__typename"] == "Gap":
+        return f"gap: {_words(item['reason'])}"
+    failure = item.get("failure")
+    parts = [
+        str(item["time"])[11:19] if "time" in item else "        ",
+        _words(item.get("type") or "waiting"),
+        f"attempt {item['attempt']}" if item.get("attempt", 1) > 1 else "",
+        f"place {item['queuePosition']} in the queue" if item.get("queuePosition") else "",
+        f"about {item['estimatedWaitSeconds']:.0f} s to wait" if item.get("estimatedWaitSeconds") else "",
+        failure_line(failure) if failure else "",
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def failure_line(failure: Item) -> str:
+    """Why a request failed, and what to correct."""
+    cure = f" Correct {failure['field']} and ask again." if failure.get("field") else ""
+    follow_up = f" {failure['followUp']}." if failure.get("followUp") else ""
+    return f"{failure['code']} ({_words(failure['kind'])}): {failure['message']}{cure}{follow_up}"
+
+
+class Waiting:
+    """One moving line on stderr while a request waits; silent where stderr is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._status = console.status("submitting")
+        self._visible = console.is_terminal
+
+    def __enter__(self) -> Waiting:
+        if self._visible:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._visible:
+            self._status.stop()
+
+    def show(self, item: Item) -> None:
+        """Say where the request stands now."""
+        self._status.update(escape(event_line(item).strip()))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").lower()
+
+
+def _span(begin: str | None, end: str | None) -> str:
+    return f"{begin or '...'} to {end or '...'}" if begin or end else ""
+
+
+def _share(fraction: str | None) -> str:
+    try:
+        return f"{float(fraction or ''):.0%}"
+    except ValueError:
+        return fraction or ""
+
+
+def _cells(benefit: Item) -> tuple[str, ...]:
+    amount = f"${benefit['amount']}" if benefit.get("amount") else ""
+    return (
+        _words(benefit["kind"]),
+        ", ".join(benefit.get("serviceTypeCodes") or ()),
+        amount or _share(benefit.get("percent")) or benefit.get("quantity") or "",
+        _words(benefit.get("network") or ""),
+        _words(benefit.get("coverageLevel") or ""),
+        _words(benefit.get("timePeriod") or ""),
+        "; ".join(benefit.get("messages") or ()),
+    )

@@ -1,0 +1,149 @@
+"""`covey demo`: the server and a payer simulator in one process, for somebody who has never met Covey."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import typer
+from rich.console import Console
+
+import app
+from console import development_token
+from console.check import check, conclude, connected
+from console.coverage_table import event_line
+from console.errors import PortInUse, UsedWrongly, WorkFailed
+from console.submit_and_follow import Item
+from delivery.caller import Role
+from payer.simulator import running
+from settings import Settings
+
+_HOST: Final = "127.0.0.1"
+_TENANT: Final = "demo"
+_MEMBER: Final = "m-1"
+_TOKEN_SECONDS: Final = 8 * 3600
+_QUESTION: Final = {
+    "payer": "60054",
+    "member": _MEMBER,
+    "first-name": "Jane",
+    "last-name": "Doe",
+    "birth-date": "2004-04-04",
+    "card": "AETNA12345",
+}
+"""The first of the people that Stedi documents for tests."""
+
+
+async def demo(settings: Settings, *, port: int) -> int:
+    """Serve until SIGTERM or Ctrl-C; the exit code. Raises UsedWrongly, PortInUse, and what a start raises."""
+    _only_in_development(settings)
+    if port != 0 and not _free(port):
+        raise PortInUse(_HOST, port)
+    async with running(slots=settings.slots) as payer_url:
+        served = settings.model_copy(update={"payer_url": payer_url})
+        return await app.serve(served, host=_HOST, port=port, on_ready=lambda url: _welcome(served, url))
+
+
+async def once(settings: Settings, *, port: int, keep_data: bool) -> int:
+    """Serve for one check, show its events and coverage, and end; 0 if it completed.
+
+    Without `keep_data` the log is in a folder of its own, which is removed: a demo that runs meanwhile goes on.
+    """
+    _only_in_development(settings)
+    if keep_data:
+        return await _once(settings, port)
+    with TemporaryDirectory(prefix="covey-") as folder:
+        return await _once(settings.model_copy(update={"data": Path(folder), "log": None}), port)
+
+
+async def _once(settings: Settings, port: int) -> int:
+    async with running(slots=settings.slots) as payer_url:
+        served = settings.model_copy(update={"payer_url": payer_url})
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        server = asyncio.create_task(
+            app.serve(served, host=_HOST, port=port if _free(port) else 0, on_ready=ready.set_result), name="server"
+        )
+        try:
+            await asyncio.wait((server, ready), return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                await server  # raises why it did not start
+                raise WorkFailed("The server ended before it was ready.")
+            return await _checked(served, ready.result())
+        finally:
+            server.cancel()
+            with suppress(asyncio.CancelledError):
+                await server
+
+
+async def _checked(settings: Settings, url: str) -> int:
+    out, err = Console(), Console(stderr=True)
+    async with connected(url, _token(settings)) as client:
+        last = await check(client, _request(), lambda item: out.print(event_line(item), markup=False, highlight=False))
+    return conclude(last, out, err)
+
+
+def _request() -> Item:
+    question = _QUESTION
+    return {
+        "question": {
+            "memberId": question["member"],
+            "payerId": question["payer"],
+            "subscriber": {
+                "memberId": question["card"],
+                "firstName": question["first-name"],
+                "lastName": question["last-name"],
+                "dateOfBirth": question["birth-date"],
+            },
+        },
+        # A folder that is kept may hold the answer of an earlier time; then there were no events to show.
+        "cacheMode": "REQUIRE_FRESH",
+    }
+
+
+def _welcome(settings: Settings, url: str) -> None:
+    options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in _QUESTION.items())
+    folder = "" if settings.data == Path("data") else f"COVEY_DATA={shlex.quote(str(settings.data))} "
+    typer.echo(
+        f"""
+Covey runs, with a simulator in the payers' place. Ctrl-C ends it; the log is {settings.log_path}.
+
+Open    {url}/graphql
+
+Or try  {folder}{_program()} check --url {url} {options}
+
+Token   of member {_MEMBER} of tenant {_TENANT}, good for {_TOKEN_SECONDS // 3600} hours:
+{_token(settings)}
+"""
+    )
+
+
+def _program() -> str:
+    """How this program was called, so that the printed command works from the same folder."""
+    called = Path(sys.argv[0]).absolute()
+    return os.path.relpath(called) if called.is_relative_to(Path.cwd()) else called.name
+
+
+def _token(settings: Settings) -> str:
+    return development_token.mint(settings, tenant=_TENANT, member=_MEMBER, role=Role.MEMBER, seconds=_TOKEN_SECONDS)
+
+
+def _only_in_development(settings: Settings) -> None:
+    if not settings.development:
+        raise UsedWrongly("The demo is for development: unset COVEY_MODE, or run `covey serve`.")
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do: a port whose last connections are still ending counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            return False
+    return True

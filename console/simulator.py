@@ -1,0 +1,1 @@
+"""`covey payer-sim`: the payer simulator by itself."""

@@ -1,0 +1,199 @@
+"""The HTTP door: one GraphQL operation a POST, answered in JSON.
+
+Checks go in the order of what they cost: what is refused is refused before its body is read, and a body that is too
+large is not read on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+from msgspec import Struct
+from starlette.types import ASGIApp, Receive, Scope, Send
+from strawberry.schema.base import BaseSchema
+from strawberry.types.graphql import OperationType
+
+from delivery.accept import AnswerType, answer_type
+from delivery.answers import DOCUMENT_ERRORS, Answers, document_entry, refusal_entry
+from delivery.caller import Caller
+from delivery.credentials import bearer_token
+from delivery.drain import Drain
+from delivery.errors import (
+    BodyTooLarge,
+    Draining,
+    ErrorCode,
+    MediaTypeUnsupported,
+    MethodNotAllowed,
+    RequestRefused,
+    TokenRefused,
+)
+from delivery.rates import Rates
+from delivery.request import read_request
+from delivery.tokens import Door, TokenVerifier
+
+_OPERATIONS: Final = (OperationType.QUERY, OperationType.MUTATION)
+_logger = structlog.get_logger(__name__)
+
+
+class _ClientGone(Exception):
+    """The client hung up before its body was whole: there is nobody to answer."""
+
+
+class _Answer(Struct, frozen=True, kw_only=True):
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class HttpDoor:
+    """An ASGI application for `/graphql` over HTTP. `page` answers browsers that GET it (GraphiQL, in development)."""
+
+    def __init__(
+        self,
+        *,
+        schema: BaseSchema,
+        verifier: TokenVerifier,
+        rates: Rates,
+        drain: Drain,
+        context_factory: Callable[[Caller], object],
+        answers: Answers,
+        body_limit_bytes: int = 64 * 1024,
+        page: ASGIApp | None = None,
+    ) -> None:
+        self._schema = schema
+        self._verifier = verifier
+        self._rates = rates
+        self._drain = drain
+        self._context_factory = context_factory
+        self._answers = answers
+        self._body_limit_bytes = body_limit_bytes
+        self._page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = _headers(scope)
+        if self._page is not None and scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+            await self._page(scope, receive, send)
+            return
+        form = AnswerType.JSON
+        try:
+            self._check_method(scope)
+            form = answer_type(headers.get("accept", ""))
+            answer = await self._answer(headers, receive, form)
+        except _ClientGone:
+            return
+        except RequestRefused as refusal:
+            _logger.info("request_refused", status=refusal.status, reason=type(refusal).__name__)
+            answer = _refused(refusal)
+        except Exception as error:
+            answer = _Answer(status=500, body=_errors(self._answers.internal("http", error)))
+        await _send(answer, form, send)
+
+    def _check_method(self, scope: Scope) -> None:
+        if scope["method"] != "POST":
+            raise MethodNotAllowed(
+                "Ask by POST: questions are health data, and URLs get logged. (urql: set `preferGetMethod: false`.)"
+            )
+
+    async def _answer(self, headers: dict[str, str], receive: Receive, form: AnswerType) -> _Answer:
+        if self._drain.active:
+            raise Draining("This instance is going away: ask again.")
+        _check_media_type(headers)
+        self._check_announced_length(headers)
+        if "authorization" not in headers:
+            raise TokenRefused("A token is needed: `Authorization: Bearer TOKEN`.")
+        caller = await self._verifier.verify(bearer_token(headers["authorization"]), Door.HTTP)
+        self._rates.take(caller)
+        return await self._execute(await self._body(receive), caller, form)
+
+    def _check_announced_length(self, headers: dict[str, str]) -> None:
+        length = headers.get("content-length", "")
+        if length.isdecimal() and (len(length) > 18 or int(length) > self._body_limit_bytes):
+            raise self._too_large()
+
+    async def _body(self, receive: Receive) -> bytes:
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise _ClientGone
+            body += message.get("body", b"")
+            if len(body) > self._body_limit_bytes:
+                raise self._too_large()
+            if not message.get("more_body", False):
+                return bytes(body)
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The body is over the limit of {self._body_limit_bytes} bytes.")
+
+    async def _execute(self, body: bytes, caller: Caller, form: AnswerType) -> _Answer:
+        request = read_request(body)
+        try:
+            result = await self._schema.execute(
+                request.query,
+                variable_values=request.variables,
+                context_value=self._context_factory(caller),
+                operation_name=request.operation_name,
+                allowed_operation_types=_OPERATIONS,
+            )
+        except DOCUMENT_ERRORS as error:
+            content: dict[str, Any] = {"errors": [document_entry(error)]}
+        else:
+            content = self._answers.payload(result)
+        return _Answer(status=_status(content, form), body=msgspec.json.encode(content))
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """By lower-case name; a header given twice becomes one list, which for `authorization` is no token."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _check_media_type(headers: dict[str, str]) -> None:
+    media_type, *parameters = headers.get("content-type", "").lower().split(";")
+    charsets = [parameter.partition("=")[2].strip(' "') for parameter in parameters if "charset=" in parameter]
+    if media_type.strip() != "application/json" or any(charset not in {"utf-8", "utf8"} for charset in charsets):
+        raise MediaTypeUnsupported("Send `Content-Type: application/json`, in UTF-8.")
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise MediaTypeUnsupported("Send the body as it is, without a Content-Encoding.")
+
+
+def _status(content: dict[str, Any], form: AnswerType) -> int:
+    """GraphQL over HTTP: plain JSON is always 200; the type of GraphQL's own tells a refused request by its status."""
+    if form is AnswerType.JSON or "data" in content:
+        return 200
+    codes = {error["extensions"]["code"] for error in content["errors"]}
+    return 500 if ErrorCode.INTERNAL in codes else 400
+
+
+def _refused(refusal: RequestRefused) -> _Answer:
+    headers: list[tuple[bytes, bytes]] = []
+    if isinstance(refusal, MethodNotAllowed):
+        headers.append((b"allow", b"POST"))
+    if isinstance(refusal, TokenRefused):
+        headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(refusal, BodyTooLarge | Draining):
+        headers.append((b"connection", b"close"))  # the server reads no further, and takes no more on this connection
+    if refusal.retry_after_seconds is not None:
+        headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
+    return _Answer(status=refusal.status, body=_errors(refusal_entry(refusal)), headers=tuple(headers))
+
+
+def _errors(entry: dict[str, object]) -> bytes:
+    return msgspec.json.encode({"errors": [entry]})
+
+
+async def _send(answer: _Answer, form: AnswerType, send: Send) -> None:
+    headers = [
+        (b"content-type", f"{form}; charset=utf-8".encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+        (b"cache-control", b"no-store"),
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,38 @@
+"""One GraphQL request, as both doors receive it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from delivery.errors import BadRequest
+
+
+class GraphQLRequest(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The members that GraphQL over HTTP and graphql-transport-ws share; unknown ones are ignored."""
+
+    query: str
+    variables: dict[str, Any] | None = None
+    operation_name: str | None = None
+    extensions: dict[str, Any] | None = None
+    """Any keys are accepted; none is used yet."""
+
+
+_decoder: Final = msgspec.json.Decoder(GraphQLRequest)
+
+
+def read_request(body: bytes) -> GraphQLRequest:
+    """Read the body of a POST: strict JSON (no NaN, no Infinity) in UTF-8. Raises BadRequest.
+
+    The decoder's own words name a member and the types wanted and found, never a value.
+    """
+    try:
+        return _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        if body.lstrip().startswith(b"["):
+            raise BadRequest("Batches are not served: send one operation a request.") from None
+        raise BadRequest(f"The body is no GraphQL request: {error}.") from None
+    except (ValueError, RecursionError):
+        raise BadRequest("The body is not JSON in UTF-8.") from None

@@ -1,0 +1,80 @@
+"""uvicorn, set up for Covey: bounded, quiet about URLs, and draining before it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from delivery.drain import Drain
+from delivery.stall import StallGuard
+
+_GRACEFUL_SECONDS: Final = 10
+"""After the drain, for HTTP answers under way; all of them take milliseconds."""
+
+
+def server_config(
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    protocol: type[StallGuard],
+    message_limit_bytes: int = 64 * 1024,
+    ping_seconds: float = 20.0,
+) -> uvicorn.Config:
+    """Settings for `DrainingServer`; the port 0 takes a free one.
+
+    Liveness is by WebSocket pings, which browsers and libraries answer by themselves; pings of graphql-transport-ws
+    would add nothing. Deflate is off: it costs 38 KiB a socket. URLs and addresses are not logged.
+    """
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http="httptools",
+        ws=protocol,
+        ws_max_size=message_limit_bytes,
+        ws_ping_interval=ping_seconds,
+        ws_ping_timeout=ping_seconds,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=_GRACEFUL_SECONDS,
+    )
+
+
+class DrainingServer(uvicorn.Server):
+    """Drains on SIGTERM and SIGINT, still listening, and then shuts down; a second signal ends the drain at once."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._draining: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, once started."""
+        port: int = self.servers[0].sockets[0].getsockname()[1]
+        return port
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._draining = asyncio.create_task(self._drain.run(), name="drain")
+        try:
+            await asyncio.wait({self._draining})
+        finally:
+            self._draining.cancel()
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._draining is not None:
+            self._draining.get_loop().call_soon_threadsafe(self._draining.cancel)

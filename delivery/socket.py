@@ -1,0 +1,261 @@
+"""The socket door: graphql-transport-ws on Strawberry's handler."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, assert_never, cast
+
+from graphql import GraphQLFormattedError
+from starlette.types import Receive, Scope, Send
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.schema.base import BaseSchema
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
+    CompleteMessage,
+    ErrorMessage,
+    NextMessage,
+    NextMessagePayload,
+)
+from strawberry.types.execution import ExecutionResult
+
+from bus.clock import Clock
+from bus.metrics import Metrics
+from delivery.answers import Answers, is_request_error, refusal_entry
+from delivery.caller import Caller
+from delivery.connections import Connections
+from delivery.credentials import connection_token
+from delivery.drain import Drain
+from delivery.endings import Ending
+from delivery.errors import Draining, MessageMalformed, RateLimited, TokenRefused, Unavailable
+from delivery.frames import Frames
+from delivery.messages import SUBPROTOCOL, ClientMessage, Complete, ConnectionInit, Ping, Pong, Subscribe
+from delivery.rates import Rates
+from delivery.request import GraphQLRequest
+from delivery.tokens import Door, TokenVerifier
+
+_LONGEST_SLEEP_SECONDS: Final = 300.0
+"""A wall clock that was set while a socket waits for its end is noticed within this time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SocketDoor:
+    """An ASGI application for `/graphql` over WebSocket.
+
+    Any Origin is let in: who calls is told by a token inside a message, which no other site's page can send; there are
+    no cookies that a browser would add by itself.
+    """
+
+    schema: BaseSchema
+    verifier: TokenVerifier
+    rates: Rates
+    connections: Connections
+    drain: Drain
+    context_factory: Callable[[Caller], object]
+    answers: Answers
+    metrics: Metrics
+    clock: Clock
+    init_timeout_seconds: float = 10.0
+    max_subscriptions: int = 100
+    """Running operations of one socket, queries and mutations among them."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        spoken = SUBPROTOCOL in scope["subprotocols"]
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if spoken else None})
+        frames = Frames(receive, send, self.metrics)
+        if not spoken:
+            await frames.end(Ending.SUBPROTOCOL, f"Subprotocol not acceptable: use {SUBPROTOCOL}")
+            return
+        conversation = Conversation(self, frames)
+        self.connections.open(conversation)
+        try:
+            await conversation.handle()
+        finally:
+            self.connections.close(conversation)
+
+
+class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
+    """One socket from its handshake to its end. Owns the tasks of its operations and of its two timers."""
+
+    def __init__(self, door: SocketDoor, frames: Frames) -> None:
+        super().__init__(
+            view=cast("Any", None),  # Strawberry's HTTP part, of which only hooks replaced here would make use
+            websocket=frames,
+            context=None,
+            root_value=None,
+            schema=door.schema,
+            connection_init_wait_timeout=timedelta(seconds=door.init_timeout_seconds),
+        )
+        self._door = door
+        self._frames = frames
+        self._caller: Caller | None = None
+        self._expiry: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._delivered = door.metrics.deliveries.labels(door="socket")
+
+    async def end(self, ending: Ending, reason: str) -> None:
+        """Close the socket; its operations end at once, also where the reader is too slow to hear of it."""
+        if not self._frames.closed:
+            for operation_id in list(self.operations):
+                await self.cleanup_operation(operation_id)
+            await self._frames.end(ending, reason)
+
+    async def handle(self) -> None:
+        """Talk until either side closes. Never raises: what nobody expected closes with 4500."""
+        self.on_request_accepted()
+        if self.connection_init_timeout_task:
+            self.connection_init_timeout_task.set_name("socket init timeout")
+        try:
+            async with contextlib.aclosing(self._frames.iter_json()) as messages:
+                async for message in messages:
+                    await self.handle_message(message)
+        except MessageMalformed as error:
+            await self.end(Ending.MALFORMED, str(error))
+        except WebSocketDisconnected:
+            pass
+        except Exception as error:
+            self._door.answers.internal("socket", error)
+            await self.end(Ending.INTERNAL, "Internal server error")
+        finally:
+            await self.shutdown()
+
+    async def handle_connection_init_timeout(self) -> None:
+        await self._door.clock.sleep(self.connection_init_wait_timeout.total_seconds())
+        await self.end(Ending.INIT_TIMEOUT, "Connection initialisation timeout")
+
+    async def shutdown(self) -> None:
+        await super().shutdown()
+        tasks = [*self._running, *([self._expiry] if self._expiry else [])]
+        for task in tasks:
+            if not task.cancelling():  # a second cancellation would break into the cleaning up after the first
+                task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def handle_message(self, message: Any) -> None:
+        await self._act_on(message)
+
+    async def _act_on(self, message: ClientMessage) -> None:
+        match message:
+            case ConnectionInit():
+                await self._init(message)
+            case Ping():
+                echo = {} if message.payload is None else {"payload": message.payload}
+                await self._frames.send_json({"type": "pong", **echo})
+            case Pong():
+                pass
+            case Subscribe():
+                await self._subscribe(message.id, message.payload)
+            case Complete():
+                await self.cleanup_operation(message.id)
+            case _:
+                assert_never(message)
+
+    async def _init(self, message: ConnectionInit) -> None:
+        if self.connection_init_received:
+            await self.end(Ending.TOO_MANY_INITS, "Too many initialisation requests")
+            return
+        self.connection_init_received = True
+        try:
+            caller = await self._door.verifier.verify(connection_token(message.payload), Door.SOCKET)
+            self._admit(caller)
+        except TokenRefused as refusal:
+            await self.end(Ending.REFUSED, str(refusal))
+        except Unavailable as refusal:
+            # Clients that are closed before the ack take it as final, some of them: so first the ack.
+            await self._frames.send_json({"type": "connection_ack"})
+            await self.end(Ending.RESTART if isinstance(refusal, Draining) else Ending.TRY_LATER, str(refusal))
+        else:
+            # From the admission to here nothing else could run, so that a drain never closes before the ack.
+            await self._frames.send_json({"type": "connection_ack"})
+            self.connection_acknowledged = True
+        finally:
+            if self.connection_init_timeout_task:
+                self.connection_init_timeout_task.cancel()
+
+    def _admit(self, caller: Caller) -> None:
+        if self._door.drain.active:
+            raise Draining("This instance is going away: connect again.")
+        self._door.connections.admit(self, caller)
+        self._caller = caller
+        self.context = self._door.context_factory(caller)
+        self._expiry = asyncio.create_task(self._expire(caller.expires_at), name="socket expiry")
+
+    async def _expire(self, expires_at: datetime) -> None:
+        clock = self._door.clock
+        while (left := (expires_at - clock.now()).total_seconds()) > 0:
+            await clock.sleep(min(left, _LONGEST_SLEEP_SECONDS))
+        await self.end(Ending.EXPIRED, "The token has ended: connect again with a new one.")
+
+    async def _subscribe(self, operation_id: str, request: GraphQLRequest) -> None:
+        if self._caller is None or not self.connection_acknowledged:
+            await self.end(Ending.NOT_ACKNOWLEDGED, "Unauthorized")
+            return
+        if operation_id in self.operations:
+            await self.end(Ending.SUBSCRIBER_EXISTS, f"Subscriber for {operation_id} already exists")
+            return
+        try:
+            self._check_limits(self._caller)
+        except RateLimited as refusal:
+            await self._frames.send_json({"id": operation_id, "type": "error", "payload": [refusal_entry(refusal)]})
+            return
+        operation = Operation(self, operation_id, request.query, request.variables, request.operation_name)
+        task = asyncio.create_task(self.run_operation(operation), name="socket operation")
+        operation.task = task
+        self.operations[operation_id] = operation
+        self._running.add(task)
+        self._door.metrics.subscriptions.inc()
+        task.add_done_callback(self._ended)
+
+    def _check_limits(self, caller: Caller) -> None:
+        if len(self.operations) >= self._door.max_subscriptions:
+            raise RateLimited(f"A socket may run {self._door.max_subscriptions} operations at once: end one first.")
+        self._door.rates.take(caller)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._door.metrics.subscriptions.dec()
+
+    async def run_operation(self, operation: Operation[Any, None]) -> None:
+        """The operation's task. Its errors reach the client under its id; the socket stays."""
+        try:
+            await self._run(operation)
+        except WebSocketDisconnected:
+            pass
+        except Exception as error:
+            entry = self._door.answers.internal("socket", error)
+            with contextlib.suppress(WebSocketDisconnected):
+                await _refuse(operation, [entry])
+        finally:
+            if self.operations.get(operation.id) is operation:
+                del self.operations[operation.id]
+
+    async def _run(self, operation: Operation[Any, None]) -> None:
+        results = await self.schema.stream(
+            operation.query,
+            variable_values=operation.variables,
+            context_value=self.context,
+            operation_name=operation.operation_name,
+        )
+        async with contextlib.aclosing(results):
+            async for each in results:
+                result = cast("ExecutionResult", each)  # incremental delivery, the other kind, is not switched on
+                payload = self._door.answers.payload(result)
+                if is_request_error(result):
+                    await _refuse(operation, payload["errors"])
+                    return
+                await operation.send_operation_message(
+                    NextMessage(id=operation.id, type="next", payload=cast("NextMessagePayload", payload))
+                )
+                self._delivered.inc()
+        await operation.send_operation_message(CompleteMessage(id=operation.id, type="complete"))
+
+
+async def _refuse(operation: Operation[Any, None], errors: list[dict[str, object]]) -> None:
+    payload = cast("list[GraphQLFormattedError]", errors)
+    await operation.send_operation_message(ErrorMessage(id=operation.id, type="error", payload=payload))

@@ -1,0 +1,84 @@
+"""Readers that stopped reading: cut off after a while, and until then bounded in what they hold."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from asyncio.transports import BaseTransport
+from typing import ClassVar
+
+from msgspec import Struct
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from bus.metrics import Metrics
+
+
+class StallLimits(Struct, frozen=True, kw_only=True):
+    """How much a reader may leave unread, and for how long."""
+
+    write_deadline_seconds: float = 30.0
+    buffer_bytes: int = 32 * 1024
+    """In the process, before senders wait."""
+    kernel_buffer_bytes: int = 64 * 1024
+    """In the kernel, which else grows to megabytes a socket; Linux doubles the figure for its own needs."""
+
+
+class StallGuard(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket protocol with an end to waiting.
+
+    uvicorn's own waits for ever: a sender for a reader that stalls, and a close (also that after a missing pong) for
+    the buffer to be flushed. No close code can reach such a reader, so the connection is simply dropped; official
+    clients come back from that, as they do not from 1011.
+    """
+
+    limits: ClassVar[StallLimits] = StallLimits()
+    metrics: ClassVar[Metrics]
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=self.limits.buffer_bytes)
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.kernel_buffer_bytes)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start_deadline()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_deadline()
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        """The conversation is over: what is not flushed by the deadline never will be."""
+        super().on_task_complete(task)
+        if not self.disconnected:
+            self._start_deadline()
+
+    def keepalive_timeout(self) -> None:
+        """No pong came in time."""
+        self.pong_timer = None
+        self._drop("silent")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_deadline()
+        super().connection_lost(exc)
+
+    def _start_deadline(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.limits.write_deadline_seconds, self._drop, "stalled")
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _drop(self, cause: str) -> None:
+        self.metrics.closes.labels(cause=cause).inc()
+        self.transport.abort()
+
+
+def stall_guard(limits: StallLimits, metrics: Metrics) -> type[StallGuard]:
+    """The protocol class for `uvicorn.Config(ws=...)`, which takes a class and makes one object a connection."""
+    return type("StallGuard", (StallGuard,), {"limits": limits, "metrics": metrics})

@@ -1,0 +1,99 @@
+"""What a person sees of a request on a terminal and off it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from console.coverage_table import Waiting, coverage_table, event_line, failure_line
+from tests.console.scripted_server import event
+
+COVERAGE: dict[str, Any] = {
+    "status": "ACTIVE",
+    "obtainedAt": "2026-03-01T10:11:12Z",
+    "ageSeconds": 0.1,
+    "source": "PAYER",
+    "requestId": "r-1",
+    "payerId": "60054",
+    "planName": "Choice [bold]POS[/bold] II",
+    "groupNumber": None,
+    "planBegin": "2026-01-01",
+    "planEnd": None,
+    "benefits": [
+        {"kind": "COPAYMENT", "serviceTypeCodes": ["30", "98"], "amount": "25", "network": "IN_NETWORK"},
+        {"kind": "COINSURANCE", "serviceTypeCodes": [], "percent": "0.2", "messages": ["after deductible"]},
+        {"kind": "LIMITATION", "serviceTypeCodes": [], "quantity": "20 visits", "timePeriod": "CALENDAR_YEAR"},
+        {"kind": "OTHER", "serviceTypeCodes": [], "percent": "about half"},
+    ],
+}
+
+
+def drawn(coverage: dict[str, Any]) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(coverage_table(coverage))
+    written: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
+    return written
+
+
+def test_coverage_is_drawn_with_its_plan_and_a_row_for_each_benefit() -> None:
+    written = drawn(COVERAGE)
+    assert "Coverage ACTIVE" in written and "Choice [bold]POS[/bold] II" in written
+    assert "2026-01-01 to ..." in written and "Group" not in written
+    rows = [line for line in written.splitlines() if "│" in line]
+    assert len(rows) == 4
+    assert "copayment" in rows[0] and "30, 98" in rows[0] and "$25" in rows[0] and "in network" in rows[0]
+    assert "20%" in rows[1] and "after deductible" in rows[1]
+    assert "20 visits" in rows[2] and "calendar year" in rows[2]
+    assert "about half" in rows[3]
+
+
+def test_coverage_without_benefits_has_no_empty_table() -> None:
+    assert "Benefit" not in drawn({**COVERAGE, "benefits": []})
+
+
+def test_off_a_terminal_there_is_no_colour() -> None:
+    assert "\x1b" not in drawn(COVERAGE)
+
+
+FAILURE = {"code": "75", "kind": "MEMBER_DATA", "message": "Not found.", "field": "subscriber.memberId"}
+
+
+@pytest.mark.parametrize(
+    ("item", "line"),
+    [
+        (event("SUBMITTED", "c"), "10:11:12  submitted"),
+        (
+            event("ENQUEUED", "c", attempt=2, queuePosition=3, estimatedWaitSeconds=4.6),
+            "10:11:12  enqueued  attempt 2  place 3 in the queue  about 5 s to wait",
+        ),
+        (
+            event("FAILED", "c", failure=FAILURE),
+            "10:11:12  failed  75 (member data): Not found. Correct subscriber.memberId and ask again.",
+        ),
+        (
+            {"__typename": "QueueProgress", "cursor": "c", "queuePosition": 1, "estimatedWaitSeconds": None},
+            "          waiting  place 1 in the queue",
+        ),
+        ({"__typename": "Gap", "cursor": "c", "reason": "STREAM_RESET"}, "gap: stream reset"),
+        ({"__typename": "CoverageAnswered", "coverage": {}}, "answered from the cache"),
+    ],
+)
+def test_an_item_is_told_in_a_line(item: dict[str, Any], line: str) -> None:
+    assert event_line(item) == line
+
+
+def test_a_failure_is_told_with_what_follows_from_it() -> None:
+    failure = {"code": "42", "kind": "PAYER_UNAVAILABLE", "message": "Down.", "followUp": "Please wait"}
+    assert failure_line(failure) == "42 (payer unavailable): Down. Please wait."
+
+
+def test_waiting_moves_on_a_terminal_only() -> None:
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+        with Waiting(console) as waiting:
+            waiting.show(event("ENQUEUED", "c", queuePosition=3))
+        written = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
+        assert bool(written) is terminal

@@ -1,0 +1,371 @@
+"""Both doors on a real server, with a small schema of its own and a clock that tests move."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, Final
+
+import msgspec
+import strawberry
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from graphql import GraphQLError
+from starlette.applications import Starlette
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp
+from strawberry.types.execution import ExecutionContext
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from bus.ids import MemberId, TenantId
+from bus.metrics import Metrics
+from delivery.answers import Answers
+from delivery.caller import Caller, Role
+from delivery.connect_tokens import ConnectTokens
+from delivery.connections import Connections
+from delivery.development_key import DevelopmentKey, sign_development_token
+from delivery.drain import Drain
+from delivery.http import HttpDoor
+from delivery.rates import Rates
+from delivery.server import server_config
+from delivery.socket import SocketDoor
+from delivery.stall import StallGuard, StallLimits, stall_guard
+from delivery.tokens import TokenVerifier
+
+NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+TENANT: Final = TenantId("acme")
+SECRET: Final = "do-not-tell-Smith"
+KEY: Final = DevelopmentKey(Ed25519PrivateKey.generate())
+
+
+class ManualClock:
+    """Stands still until a test advances it; sleepers wake when their moment comes."""
+
+    def __init__(self) -> None:
+        self._elapsed = 0.0
+        self._wall_offset = timedelta()
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=self._elapsed) + self._wall_offset
+
+    def monotonic(self) -> float:
+        return self._elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        sleeper = (self._elapsed + seconds, asyncio.Event())
+        self._sleepers.append(sleeper)
+        try:
+            await sleeper[1].wait()
+        finally:
+            self._sleepers.remove(sleeper)
+
+    def advance(self, seconds: float) -> None:
+        self._elapsed += seconds
+        for due, event in self._sleepers:
+            if due <= self._elapsed:
+                event.set()
+
+    def jump_wall(self, by: timedelta) -> None:
+        self._wall_offset += by
+
+    @property
+    def sleeping(self) -> int:
+        return len(self._sleepers)
+
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def hello(self) -> str:
+        return "hello"
+
+    @strawberry.field
+    def echo(self, number: int) -> int:
+        return number
+
+    @strawberry.field
+    def who(self, info: strawberry.Info[Caller, None]) -> str:
+        return f"{info.context.tenant_id}/{info.context.member_id or info.context.subject}"
+
+    @strawberry.field
+    def boom(self) -> str | None:
+        raise ValueError(SECRET)
+
+    @strawberry.field
+    def forbidden(self) -> str | None:
+        raise GraphQLError("Not yours.", extensions={"code": "FORBIDDEN"})
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    def bump(self, by: int = 1) -> int:
+        return by
+
+
+ended: list[str] = []
+"""Streams whose cleaning up has run."""
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def count(self, to: int) -> AsyncGenerator[int, None]:
+        for number in range(to):
+            yield number
+
+    @strawberry.subscription
+    async def forever(self) -> AsyncGenerator[str, None]:
+        try:
+            yield "started"
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append("forever")
+
+    @strawberry.subscription
+    async def firehose(self, size: int) -> AsyncGenerator[str, None]:
+        try:
+            while True:
+                yield "x" * size
+                await asyncio.sleep(0)
+        finally:
+            ended.append("firehose")
+
+    @strawberry.subscription
+    async def breaks(self) -> AsyncGenerator[int, None]:
+        yield 1
+        raise ValueError(SECRET)
+
+    @strawberry.subscription
+    async def missing(self) -> AsyncGenerator[int, None]:
+        raise GraphQLError("There is no such request.", extensions={"code": "NOT_FOUND"})
+        yield 1
+
+
+class CodedSchema(strawberry.Schema):
+    """Gives codes to what a client can mend, as the real schema does; the rest comes without."""
+
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        for error in errors:
+            if error.original_error is None and not error.extensions:
+                error.extensions = {"code": "BAD_USER_INPUT"}
+
+
+SCHEMA: Final = CodedSchema(query=Query, mutation=Mutation, subscription=Subscription)
+
+
+def sign(**changes: object) -> str:
+    """A member's token for an hour; a claim given as None is left out."""
+    issued = int(NOW.timestamp())
+    claims: dict[str, object] = {
+        "sub": "m-1",
+        "tid": TENANT,
+        "mid": "m-1",
+        "roles": ["member"],
+        "aud": "covey",
+        "iat": issued,
+        "exp": issued + 3600,
+    }
+    claims |= changes
+    return KEY.sign({name: value for name, value in claims.items() if value is not None})
+
+
+def member_token(member: str = "m-1", ttl_seconds: int = 3600) -> str:
+    return sign_development_token(
+        KEY,
+        tenant_id=TENANT,
+        roles=[Role.MEMBER],
+        member_id=MemberId(member),
+        ttl_seconds=ttl_seconds,
+        now=NOW,
+        token_id=f"t-{member}",
+    )
+
+
+def service_token(subject: str = "batch") -> str:
+    return sign(sub=subject, roles=["service"], mid=None)
+
+
+@dataclass(kw_only=True)
+class Harness:
+    """What a test may set before it serves, and look at while it does."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    metrics: Metrics = field(default_factory=Metrics)
+    max_connections: int = 1000
+    per_member: int = 50
+    per_service: int = 60
+    max_subscriptions: int = 5
+    operations_per_second: float = 1000.0
+    burst: float = 10_000.0
+    drain_seconds: float = 10.0
+    connect_seconds: int = 300
+    stall: StallLimits = StallLimits()
+    protocol: type[StallGuard] | None = None
+    page: ASGIApp | None = None
+    schema: strawberry.Schema = SCHEMA
+    context_factory: Any = staticmethod(lambda caller: caller)
+    ping_seconds: float = 20.0
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        ids = itertools.count(1)
+        new_id = lambda: f"id-{next(ids)}"  # noqa: E731 (a port of one method)
+        self.answers = Answers(metrics=self.metrics, new_id=new_id)
+        self.connect_tokens = ConnectTokens(
+            shared_key=b"k" * 32,
+            url="ws://covey/graphql",
+            ttl_seconds=self.connect_seconds,
+            clock=self.clock,
+            new_id=new_id,
+        )
+        self.verifier = TokenVerifier(keys=KEY.source, connect_tokens=self.connect_tokens, clock=self.clock)
+        self.rates = Rates(clock=self.clock, operations_per_second=self.operations_per_second, burst=self.burst)
+        self.connections = Connections(
+            metrics=self.metrics,
+            max_connections=self.max_connections,
+            per_member=self.per_member,
+            per_service=self.per_service,
+        )
+        self.drain = Drain(
+            connections=self.connections, clock=self.clock, random=Random(7), window_seconds=self.drain_seconds
+        )
+
+    def app(self) -> Starlette:
+        http = HttpDoor(
+            schema=self.schema,
+            verifier=self.verifier,
+            rates=self.rates,
+            drain=self.drain,
+            context_factory=self.context_factory,
+            answers=self.answers,
+            page=self.page,
+        )
+        socket = SocketDoor(
+            schema=self.schema,
+            verifier=self.verifier,
+            rates=self.rates,
+            connections=self.connections,
+            drain=self.drain,
+            context_factory=self.context_factory,
+            answers=self.answers,
+            metrics=self.metrics,
+            clock=self.clock,
+            max_subscriptions=self.max_subscriptions,
+        )
+        return Starlette(routes=[Route("/graphql", http), WebSocketRoute("/graphql", socket)])
+
+    def config(self) -> uvicorn.Config:
+        protocol = self.protocol or stall_guard(self.stall, self.metrics)
+        return server_config(
+            self.app(), host="127.0.0.1", port=0, protocol=protocol, ping_seconds=self.ping_seconds
+        )
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[Harness]:
+        """uvicorn without its signal handlers and its ten ticks a second."""
+        config = self.config()
+        config.load()
+        server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        self.port = server.servers[0].sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            for listener in server.servers:
+                listener.close()
+            for connection in list(server.server_state.connections):
+                connection.shutdown()
+            await eventually(lambda: not server.server_state.tasks and not server.server_state.connections)
+            await server.lifespan.shutdown()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/graphql"
+
+    @property
+    def socket_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/graphql"
+
+    def closes(self, cause: str) -> float:
+        return self.metrics.registry.get_sample_value("covey_connection_closes_total", {"cause": cause}) or 0.0
+
+    @contextlib.asynccontextmanager
+    async def socket(self, *subprotocols: str) -> AsyncIterator[Talk]:
+        names = [Subprotocol(name) for name in subprotocols or ("graphql-transport-ws",)]
+        async with connect(self.socket_url, subprotocols=names, compression=None, proxy=None) as connection:
+            yield Talk(connection)
+
+    @contextlib.asynccontextmanager
+    async def member(self, token: str | None = None) -> AsyncIterator[Talk]:
+        """A socket that was acknowledged."""
+        async with self.socket() as talk:
+            await talk.init(token or member_token())
+            yield talk
+
+
+class Talk:
+    """A client over raw frames."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def send(self, message: object) -> None:
+        await self.connection.send(msgspec.json.encode(message).decode())
+
+    async def receive(self) -> dict[str, Any]:
+        async with asyncio.timeout(10):
+            message: dict[str, Any] = msgspec.json.decode(await self.connection.recv())
+        return message
+
+    async def init(self, token: str) -> None:
+        await self.send({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
+        assert await self.receive() == {"type": "connection_ack"}
+
+    async def subscribe(self, operation_id: str, query: str, **payload: object) -> None:
+        await self.send({"id": operation_id, "type": "subscribe", "payload": {"query": query, **payload}})
+
+    async def alive(self) -> bool:
+        """Whether it answers still, everything sent before included."""
+        await self.send({"type": "ping", "payload": {"n": 1}})
+        while (message := await self.receive())["type"] != "pong":
+            pass
+        return message["payload"] == {"n": 1}
+
+    async def closed(self) -> tuple[int, str]:
+        """The code and reason it is closed with; what comes before is passed over."""
+        try:
+            async with asyncio.timeout(10):
+                while True:
+                    await self.connection.recv()
+        except ConnectionClosed as end:
+            assert end.rcvd is not None, "dropped without a close frame (1006)"
+            return end.rcvd.code, end.rcvd.reason
+
+
+async def eventually(condition: Any, seconds: float = 10.0) -> None:
+    """Wait until it holds; the time is only how long a broken test hangs."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def door_tasks() -> list[str]:
+    """The names of the doors' tasks that run."""
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    return [name for name in names if name.startswith(("socket ", "drain"))]

@@ -1,0 +1,47 @@
+"""Health, readiness and metrics, as machines read them."""
+
+from __future__ import annotations
+
+import httpx
+from starlette.applications import Starlette
+
+from bus.metrics import Metrics
+from delivery.probes import Probes
+
+
+def client(probes: Probes) -> httpx.AsyncClient:
+    app = Starlette(routes=probes.routes())
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://covey")
+
+
+async def nothing() -> None:
+    return None
+
+
+async def test_a_process_whose_checks_pass_is_ready() -> None:
+    async with client(Probes(checks={"log": nothing}, metrics=Metrics(), refresh=nothing)) as http:
+        assert (await http.get("/healthz")).json() == {"alive": True}
+        response = await http.get("/readyz")
+    assert response.status_code == 200
+    assert response.json() == {"ready": True, "reasons": {}}
+
+
+async def test_a_process_that_is_not_ready_says_why() -> None:
+    async def away() -> str:
+        return "The disk is full."
+
+    async with client(Probes(checks={"log": away, "drain": nothing}, metrics=Metrics(), refresh=nothing)) as http:
+        response = await http.get("/readyz")
+    assert response.status_code == 503
+    assert response.json() == {"ready": False, "reasons": {"log": "The disk is full."}}
+
+
+async def test_metrics_are_refreshed_before_they_are_read_out() -> None:
+    metrics = Metrics()
+
+    async def refresh() -> None:
+        metrics.slots.labels(state="held").set(3)
+
+    async with client(Probes(checks={}, metrics=metrics, refresh=refresh)) as http:
+        response = await http.get("/metrics")
+    assert 'covey_slots{state="held"} 3.0' in response.text

@@ -1,0 +1,193 @@
+"""Covey as a user runs it: the real command in a process of its own, spoken to over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+from websockets.typing import Subprotocol
+
+COVEY: Final = (sys.executable, "-m", "cli")
+ROOT: Final = Path(__file__).parents[2]
+TERMINAL: Final = frozenset({"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED"})
+
+SUBMIT: Final = """
+mutation Submit($input: SubmitCoverageRequestInput!) {
+  submitCoverageRequest(input: $input) {
+    __typename
+    ... on CoverageRequestAccepted { request { id status queuePosition cursor } }
+    ... on CoverageAnswered { coverage { status requestId } }
+    ... on InvalidInput { problems { path code message } }
+    ... on Refused { reason message }
+  }
+}
+"""
+FOLLOW: Final = """
+subscription Follow($id: ID!, $after: Cursor) {
+  coverageRequestEvents(requestId: $id, after: $after) {
+    __typename
+    ... on CoverageRequestEvent { cursor id type sequence attempt failure { kind code } }
+    ... on Gap { cursor reason }
+  }
+}
+"""
+STATUS: Final = "query Status($id: ID!) { coverageRequest(id: $id) { status attempt failure { kind code } } }"
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def question(member: str, payer: str, last_name: str = "Doe", **changes: Any) -> dict[str, Any]:
+    """A `CoverageQuestion` that is valid."""
+    return {
+        "memberId": member,
+        "payerId": payer,
+        "subscriber": {
+            "memberId": "AETNA12345",
+            "firstName": "Jane",
+            "lastName": last_name,
+            "dateOfBirth": "2004-04-04",
+        },
+        **changes,
+    }
+
+
+class Process:
+    """One covey process; ended by its own pid only."""
+
+    def __init__(self, process: asyncio.subprocess.Process, stderr: Path) -> None:
+        self.process = process
+        self.stderr = stderr
+
+    @classmethod
+    async def start(cls, *arguments: str, env: Mapping[str, str], folder: Path) -> Process:
+        stderr = folder / f"{arguments[0]}.stderr"
+        with stderr.open("ab") as sink:
+            process = await asyncio.create_subprocess_exec(
+                *COVEY,
+                *arguments,
+                cwd=ROOT,
+                env={**os.environ, **env},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+            )
+        return cls(process, stderr)
+
+    async def kill(self) -> None:
+        await self.stop(signal.SIGKILL)
+
+    async def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(sig)
+        return await self.process.wait()
+
+    async def until_answering(self, url: str) -> None:
+        """Wait for 200 at `url`; raises with what the process wrote if it ended instead."""
+        async with httpx.AsyncClient() as http:
+            while self.process.returncode is None:
+                with suppress(httpx.HTTPError):
+                    if (await http.get(url)).status_code == 200:
+                        return
+                await asyncio.sleep(0.02)
+        raise RuntimeError(self.stderr.read_text()[-4000:])
+
+
+@asynccontextmanager
+async def running(*arguments: str, env: Mapping[str, str], folder: Path, answers_at: str) -> AsyncIterator[Process]:
+    process = await Process.start(*arguments, env=env, folder=folder)
+    try:
+        await process.until_answering(answers_at)
+        yield process
+    finally:
+        await process.kill()
+
+
+async def token(data: Path, member: str, tenant: str = "t-1", role: str = "member") -> str:
+    """A token as `covey token` prints it."""
+    arguments = ("token", "--member", member, "--tenant", tenant, "--role", role, "--ttl", "2h")
+    process = await asyncio.create_subprocess_exec(
+        *COVEY, *arguments, cwd=ROOT, env={**os.environ, "COVEY_DATA": str(data)}, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return out.decode().strip()
+
+
+class Client:
+    """A caller that comes back after every cut, as official clients do."""
+
+    def __init__(self, port: int, bearer: str) -> None:
+        self._port = port
+        self._bearer = bearer
+        self._http = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {bearer}"}, timeout=30
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def execute(self, query: str, **variables: Any) -> dict[str, Any]:
+        response = await self._http.post("/graphql", json={"query": query, "variables": variables})
+        body: dict[str, Any] = response.json()
+        if response.status_code == 503:
+            raise httpx.ConnectError("draining")
+        assert "errors" not in body, body
+        data: dict[str, Any] = body["data"]
+        return data
+
+    async def execute_surely(self, query: str, **variables: Any) -> dict[str, Any]:
+        """As `execute`, again and again while the server is away."""
+        while True:
+            try:
+                return await self.execute(query, **variables)
+            except (httpx.TransportError, json.JSONDecodeError):
+                await asyncio.sleep(0.05)
+
+    async def follow(self, request_id: str, after: str | None = None) -> list[dict[str, Any]]:
+        """Every item up to the terminal event, resumed by cursor after each cut."""
+        items: list[dict[str, Any]] = []
+        while True:
+            with suppress(OSError, WebSocketException, TimeoutError):
+                async for item in self._items(request_id, after):
+                    items.append(item)
+                    after = item["cursor"]
+                    if item.get("type") in TERMINAL:
+                        return items
+            await asyncio.sleep(0.05)
+
+    async def _items(self, request_id: str, after: str | None) -> AsyncIterator[dict[str, Any]]:
+        url = f"ws://127.0.0.1:{self._port}/graphql"
+        async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None) as socket_:
+            await socket_.send(
+                json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {self._bearer}"}})
+            )
+            assert json.loads(await socket_.recv())["type"] == "connection_ack"
+            payload = {"query": FOLLOW, "variables": {"id": request_id, "after": after}}
+            await socket_.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+            async for frame in socket_:
+                message = json.loads(frame)
+                if message["type"] == "complete":
+                    return
+                if message["type"] == "next":
+                    assert "errors" not in message["payload"], message
+                    yield message["payload"]["data"]["coverageRequestEvents"]
+                elif message["type"] == "error":
+                    raise AssertionError(message)

@@ -1,0 +1,282 @@
+"""What a process may be started with, and what it says about anything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from pydantic import ValidationError
+
+import settings as program
+from setting_kinds import LogLevel, Mode
+from settings import Settings, SettingsInvalid, load
+
+PRODUCTION = {
+    "COVEY_MODE": "production",
+    "COVEY_PAYER_URL": "https://healthcare.example.com",
+    "COVEY_PAYER_API_KEY": "live_9f8e7d6c5b4a",
+    "COVEY_PUBLIC_URL": "wss://covey.example.com/graphql",
+    "COVEY_JWT_JWKS_URL": "https://login.example.com/keys",
+    "COVEY_CURSOR_KEY": "c" * 32,
+}
+PUBLIC_PEM = (
+    Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.upper().startswith("COVEY_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def given(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, **variables: str) -> tuple[str, ...]:
+    given(monkeypatch, variables)
+    with pytest.raises(SettingsInvalid) as raised:
+        load()
+    return raised.value.problems
+
+
+def test_nothing_needs_to_be_set_in_development() -> None:
+    settings = load()
+    assert settings.mode is Mode.DEVELOPMENT and settings.development
+    assert settings.log_path == Path("data/covey.db")
+    assert settings.provider_npi == "1999999984"
+    assert settings.payer_url.startswith("http://127.0.0.1:")
+    assert settings.slots == 15 and settings.slots_per_payer == 5 and settings.lease_seconds == 125
+
+
+def test_production_starts_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, PRODUCTION)
+    settings = load()
+    assert not settings.development
+    assert settings.provider_npi is None and settings.provider_name is None
+    assert settings.payer_api_key.get_secret_value() == "live_9f8e7d6c5b4a"
+
+
+@pytest.mark.parametrize(
+    "name", ["COVEY_PAYER_URL", "COVEY_PAYER_API_KEY", "COVEY_PUBLIC_URL", "COVEY_CURSOR_KEY", "COVEY_JWT_JWKS_URL"]
+)
+def test_production_names_what_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (problem,) = refused(monkeypatch, **{key: value for key, value in PRODUCTION.items() if key != name})
+    assert problem.startswith(name) and "not set" in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("COVEY_PAYER_URL", "http://healthcare.example.com"),
+        ("COVEY_PUBLIC_URL", "ws://covey.example.com/graphql"),
+        ("COVEY_JWT_JWKS_URL", "http://login.example.com/keys"),
+    ],
+)
+def test_production_takes_unencrypted_urls_of_this_machine_only(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    (problem,) = refused(monkeypatch, **{**PRODUCTION, name: url})
+    assert problem.startswith(f"{name}: given") and "in production" in problem
+    monkeypatch.setenv(name, url.partition("://")[0] + "://127.0.0.1:9000/graphql")
+    assert not load().development
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("COVEY_MODE", "test", "development or production"),
+        ("COVEY_LOG", "kafka://broker:9092", "this version knows no log but SQLite"),
+        ("COVEY_LOG", "sqlite:///", "sqlite:///PATH"),
+        ("COVEY_LOG", "/var/covey.db", "sqlite:///PATH"),
+        ("COVEY_STATE", "redis://127.0.0.1", "memory:"),
+        ("COVEY_LOG_LEVEL", "loud", "debug or info or warning or error"),
+        ("COVEY_STEDI_API", "2023-01-01", "2026-06-01 or 2024-04-01"),
+        ("COVEY_PAYER_URL", "ftp://example.com", "https:// or http://"),
+        ("COVEY_PAYER_URL", "http://example.com:99999", "https:// or http://"),
+        ("COVEY_PUBLIC_URL", "https://example.com", "wss:// or ws://"),
+        ("COVEY_SLOTS", "abc", "a whole number from 1 to 1,000"),
+        ("COVEY_SLOTS", "0", "a whole number from 1 to 1,000"),
+        ("COVEY_SLOTS", "2.5", "a whole number from 1 to 1,000"),
+        ("COVEY_LEASE_SECONDS", "nan", "a number above 0 to 3,600"),
+        ("COVEY_DRAIN_SECONDS", "inf", "a number from 0 to 3,600"),
+        ("COVEY_PROVIDER_NPI", "1999999985", "check digit"),
+        ("COVEY_PROVIDER_NPI", "199999998٤", "check digit"),
+        ("COVEY_PROVIDER_NAME", "x" * 61, "text of up to 60 characters"),
+        ("COVEY_ALLOWED_ORIGINS", "https://a.example.com,*", "https://app.example.com"),
+        ("COVEY_ALLOWED_ORIGINS", "https://a.example.com/page", "https://app.example.com"),
+        ("COVEY_CALL_TIMEOUT_SECONDS", "125", "less than COVEY_LEASE_SECONDS"),
+        ("COVEY_CACHE_STALE_SECONDS", "10", "COVEY_CACHE_FRESH_SECONDS or more"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_name_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str
+) -> None:
+    (problem,) = refused(monkeypatch, **{name: value})
+    assert problem.startswith(f"{name}: given ")
+    assert f'"{value}"' in problem or f'"{float(value)}"' in problem
+    assert allowed in problem.partition("allowed: ")[2]
+
+
+def test_a_call_is_never_given_up_before_the_vendor_does_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    (problem,) = refused(monkeypatch, **PRODUCTION, COVEY_CALL_TIMEOUT_SECONDS="60")
+    assert "more than 120" in problem
+
+
+@pytest.mark.parametrize("name", ["COVEY_CURSOR_KEY", "COVEY_DATA_KEY", "COVEY_JWT_PUBLIC_KEY"])
+def test_what_was_given_for_a_key_is_never_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (problem,) = refused(monkeypatch, **{name: "hunter2"})
+    assert problem.startswith(name) and "hunter2" not in problem
+
+
+def test_a_private_key_in_place_of_the_public_one_is_refused_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    (problem,) = refused(monkeypatch, COVEY_JWT_PUBLIC_KEY=pem)
+    assert "PRIVATE" not in problem and pem.splitlines()[1] not in problem
+
+
+@pytest.mark.parametrize("name", ["COVEY_PAYER_URL", "COVEY_JWT_JWKS_URL", "COVEY_PUBLIC_URL"])
+def test_a_password_in_a_url_is_refused_and_not_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    (problem,) = refused(monkeypatch, **{name: "https://somebody:hunter2@example.com"})
+    assert "hunter2" not in problem
+
+
+def test_secrets_are_not_in_the_settings_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, {**PRODUCTION, "COVEY_DATA_KEY": "d" * 40})
+    settings = load()
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert "live_9f8e7d6c5b4a" not in shown and "c" * 32 not in shown and "d" * 40 not in shown
+
+
+@pytest.mark.parametrize(
+    ("given_name", "meant"),
+    [
+        ("COVEY_SLOT", "COVEY_SLOTS"),
+        ("COVEY_PAYER_KEY", "COVEY_PAYER_API_KEY"),
+        ("COVEY_CALL_TIMEOUT_SECOND", "COVEY_CALL_TIMEOUT_SECONDS"),
+        ("covey_retention_day", "COVEY_RETENTION_DAYS"),
+    ],
+)
+def test_a_misspelt_setting_is_told_with_the_nearest_one(
+    monkeypatch: pytest.MonkeyPatch, given_name: str, meant: str
+) -> None:
+    (problem,) = refused(monkeypatch, **{given_name: "15"})
+    assert problem == f"{given_name} is no setting; did you mean {meant}?"
+
+
+def test_an_unknown_setting_like_no_other_is_told_without_a_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused(monkeypatch, COVEY_ZEBRA="1") == ("COVEY_ZEBRA is no setting",)
+
+
+def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = refused(monkeypatch, COVEY_SLOTS="many", COVEY_SLOTZ="1", COVEY_LOG="kafka://x")
+    assert {problem.split(":")[0].split(" ")[0] for problem in problems} == {"COVEY_SLOTS", "COVEY_SLOTZ", "COVEY_LOG"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"COVEY_JWT_JWKS_URL": "https://a.example.com", "COVEY_JWT_PUBLIC_KEY": PUBLIC_PEM}, "both set"),
+        ({**PRODUCTION, "COVEY_PROVIDER_NPI": "1999999984"}, "both, or neither"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str
+) -> None:
+    (problem,) = refused(monkeypatch, **variables)
+    assert words in problem
+
+
+def test_an_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVEY_SLOTS", "")
+    assert load().slots == 15
+
+
+@pytest.mark.parametrize("shape", ["pem", "one line", "path"])
+def test_the_public_key_is_taken_as_pem_or_as_a_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shape: str
+) -> None:
+    (tmp_path / "key.pem").write_text(PUBLIC_PEM)
+    monkeypatch.setenv(
+        "COVEY_JWT_PUBLIC_KEY",
+        {"pem": PUBLIC_PEM, "one line": PUBLIC_PEM.replace("\n", "\\n"), "path": "key.pem"}[shape],
+    )
+    assert load().jwt_public_key == PUBLIC_PEM
+
+
+@pytest.mark.parametrize(
+    ("url", "path"), [("sqlite:///logs/a.db", Path("logs/a.db")), ("sqlite:////var/lib/a.db", Path("/var/lib/a.db"))]
+)
+def test_the_log_is_where_its_url_says(monkeypatch: pytest.MonkeyPatch, url: str, path: Path) -> None:
+    monkeypatch.setenv("COVEY_LOG", url)
+    assert load().log_path == path
+
+
+def test_origins_are_a_list_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVEY_ALLOWED_ORIGINS", "https://a.example.com, http://127.0.0.1:3000")
+    assert load().allowed_origins == ("https://a.example.com", "http://127.0.0.1:3000")
+
+
+def test_log_levels_are_taken_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVEY_LOG_LEVEL", "WARNING")
+    assert load().log_level is LogLevel.WARNING
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load()
+    with pytest.raises(ValidationError):
+        settings.slots = 3
+
+
+def test_a_program_can_give_settings_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVEY_SLOTS", "7")
+    settings = load(slots=3, allowed_origins=("https://a.example.com",))
+    assert settings.slots == 3 and settings.allowed_origins == ("https://a.example.com",)
+
+
+class TestEnvFile:
+    """`.env`, which development reads."""
+
+    def test_is_read_in_development_behind_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        Path(".env").write_text("COVEY_SLOTS=4\nCOVEY_QUEUE_LIMIT=9\nOTHER=1\n")
+        monkeypatch.setenv("COVEY_SLOTS", "6")
+        settings = load()
+        assert settings.slots == 6 and settings.queue_limit == 9
+
+    def test_is_not_read_in_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        Path(".env").write_text("COVEY_SLOTS=4\nCOVEY_NONSENSE=1\n")
+        given(monkeypatch, PRODUCTION)
+        assert load().slots == 15
+
+    def test_cannot_set_production(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        Path(".env").write_text("".join(f"{name}={value}\n" for name, value in PRODUCTION.items()))
+        (problem,) = refused(monkeypatch)
+        assert "read in development only" in problem
+
+    def test_is_searched_for_misspellings_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        Path(".env").write_text("COVEY_SLOTZ=4\n")
+        assert refused(monkeypatch) == ("COVEY_SLOTZ is no setting; did you mean COVEY_SLOTS?",)
+
+    def test_that_is_no_text_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        Path(".env").write_bytes(b"\xff\xfe\x00")
+        (problem,) = refused(monkeypatch)
+        assert problem.startswith(".env cannot be read")
+
+
+def test_the_documentation_is_that_of_these_settings() -> None:
+    written = Path(program.__file__).parent / "docs" / "settings.md"
+    assert written.read_text() == program.documentation(), "remake it: python -m settings --docs > docs/settings.md"
+
+
+def test_every_setting_has_a_reason_and_says_what_it_allows() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description and field.description.endswith("."), name
+        assert f"| `COVEY_{name.upper()}` | " in program.documentation()

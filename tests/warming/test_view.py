@@ -1,0 +1,97 @@
+"""Filling the cache from the log."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from bus.coverage import Coverage
+from bus.events import Answered, Cancelled, Completed, Event, EventData, Failed, Recorded
+from bus.failure import Failure, FailureKind
+from bus.ids import CallId, EventId, MemberId, PayerId, TenantId
+from tests.warming.answers import ACME, GLOBEX, NOON, answer
+from warming.cache import CoverageCache
+from warming.errors import CacheUnavailable
+from warming.memory_cache import MemoryCache
+from warming.view import CoverageView
+
+AETNA = PayerId("60054")
+
+
+def recorded(position: int, data: EventData, tenant_id: TenantId | None = ACME) -> Recorded:
+    event = Event(
+        id=EventId(str(position)),
+        source="/test",
+        subject="r",
+        time=NOON,
+        data=data,
+        tenant_id=tenant_id,
+        member_id=MemberId("m-1"),
+    )
+    return Recorded(position=position, event=event)
+
+
+def completed(question_key: str, coverage: Coverage) -> Completed:
+    return Completed(payer_id=AETNA, call_id=CallId("c"), question_key=question_key, coverage=coverage)
+
+
+def answered(question_key: str, coverage: Coverage | None) -> Answered:
+    return Answered(payer_id=AETNA, call_id=CallId("c"), question_key=question_key, coverage=coverage)
+
+
+async def test_answers_waited_for_and_not_waited_for_are_cached(cache: CoverageCache) -> None:
+    view = CoverageView(cache)
+    await view.take(
+        [recorded(3, completed("q1", answer(1))), recorded(8, answered("q2", answer(2)), tenant_id=GLOBEX)],
+    )
+    assert await cache.get(ACME, "q1") == answer(1)
+    assert await cache.get(GLOBEX, "q2") == answer(2)
+    assert await cache.position() == 8
+
+
+async def test_what_is_no_coverage_only_moves_the_position() -> None:
+    cache = MemoryCache()
+    failure = Failure(code="75", kind=FailureKind.MEMBER_DATA, message="Not found.")
+    await CoverageView(cache).take(
+        [
+            recorded(1, Failed(payer_id=AETNA, failure=failure)),
+            recorded(2, Cancelled(payer_id=AETNA)),
+            recorded(3, answered("q", None)),
+            recorded(4, answered("q", answer()), tenant_id=None),
+        ]
+    )
+    assert await cache.get(ACME, "q") is None
+    assert await cache.position() == 4
+
+
+async def test_an_empty_batch_changes_nothing() -> None:
+    cache = MemoryCache()
+    await CoverageView(cache).take([])
+    assert await cache.position() == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_repeats_and_reordering_end_alike(seed: int) -> None:
+    events = [recorded(n, completed(f"q{n % 3}", answer(n))) for n in range(1, 30)]
+    once, shuffled = MemoryCache(), MemoryCache()
+    await CoverageView(once).take(events)
+    chance = random.Random(seed)
+    for _ in range(3):
+        await CoverageView(shuffled).take(chance.sample(events, len(events)))
+    for key in ("q0", "q1", "q2"):
+        assert await shuffled.get(ACME, key) == await once.get(ACME, key)
+    assert await shuffled.position() == await once.position() == 29
+
+
+class FailingCache(MemoryCache):
+    async def put_all(self, answers: Sequence[tuple[TenantId, str, Coverage]]) -> None:
+        raise CacheUnavailable
+
+
+async def test_a_batch_that_could_not_be_cached_does_not_move_the_position() -> None:
+    cache = FailingCache()
+    with pytest.raises(CacheUnavailable):
+        await CoverageView(cache).take([recorded(1, completed("q", answer()))])
+    assert await cache.position() == 0
