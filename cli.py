@@ -85,8 +85,10 @@ def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
     with _told():
         import app
         import logs
+        from console.ports import require_free
 
         settings = _settings()
+        require_free(host, port)
         logs.configure(level=settings.log_level, json_lines=not settings.development)
         raise typer.Exit(_run(app.serve(settings, host=host, port=port, on_ready=_ready)))
 

@@ -80,7 +80,7 @@ class Follower:
         if events:
             self._positions[track.topic] = events[-1].position
         else:
-            self._positions[track.topic] = max(self._positions[track.topic], end) + 1
+            self._positions[track.topic] = max(self._positions[track.topic], end)
             self._unread.remove(track)
         return events
 
@@ -101,7 +101,7 @@ class Idleness:
         self._tail = tail
         self._seconds = seconds
         self._since = clock.monotonic()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None]
 
     @property
     def over(self) -> bool:
@@ -119,9 +119,8 @@ class Idleness:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        self._task.cancel()
+        await asyncio.wait({self._task})
 
     async def _watch(self) -> None:
         while True:

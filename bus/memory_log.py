@@ -13,10 +13,11 @@ from typing import Final, Self
 from bus.calls import ended_call
 from bus.ends import Ends
 from bus.errors import LogUnavailable
-from bus.events import Event, Purpose, Recorded, Started, Submitted, Topic
+from bus.events import Event, Recorded, Started, Topic
 from bus.fold import RequestState, RequestStatus, fold
 from bus.ids import CallId, MemberId, NewId, RequestId, TenantId
 from bus.log import RequestPage
+from bus.people import PeopleAskedAbout
 
 _position: Final = attrgetter("position")
 
@@ -35,6 +36,7 @@ class MemoryLog:
         self._states: dict[RequestId, RequestState] = {}
         self._leases: dict[CallId, tuple[datetime, Recorded]] = {}
         self._ended_calls: set[CallId] = set()
+        self._people = PeopleAskedAbout(self._events_since, sys.maxsize)
         self._closed = False
 
     @classmethod
@@ -67,6 +69,7 @@ class MemoryLog:
             if after is None or after is state:
                 return None
             self._states[request_id] = after
+            self._people.note(event)
         self._last_position = recorded.position
         self._events[event.topic].append(recorded)
         self._index(recorded)
@@ -119,6 +122,7 @@ class MemoryLog:
         doomed = {recorded.position: recorded.event for recorded in oldest if not self._open(recorded.event)}
         if not doomed:
             return 0
+        self._people.forget()
         self._floors[topic] = max(self._floors[topic], *doomed)
         for event in doomed.values():
             if event.request_id is not None:
@@ -162,13 +166,11 @@ class MemoryLog:
                 yield state
 
     async def people_asked_about(self, tenant_id: TenantId, member_id: MemberId, since: datetime) -> frozenset[str]:
-        return frozenset(
-            recorded.event.data.question.person_key(tenant_id)
-            for recorded in self._by_member.get((tenant_id, member_id), [])
-            if isinstance(recorded.event.data, Submitted)
-            and recorded.event.data.purpose is Purpose.ASKED
-            and recorded.event.time >= since
-        )
+        return await self._people.since(tenant_id, member_id, since)
+
+    async def _events_since(self, tenant_id: TenantId, member_id: MemberId, time: datetime) -> Sequence[Recorded]:
+        of_member = self._by_member.get((tenant_id, member_id), [])
+        return [recorded for recorded in of_member if recorded.event.time >= time]
 
     async def calls_unaccounted(self, leased_after: datetime) -> Sequence[Recorded]:
         unaccounted = (

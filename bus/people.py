@@ -15,10 +15,11 @@ _Member = tuple[TenantId, MemberId]
 class _Asked:
     """One member's people, complete since some time."""
 
-    __slots__ = ("last_asked", "since")
+    __slots__ = ("last_asked", "loaded", "since")
 
     def __init__(self, since: datetime) -> None:
         self.since = since
+        self.loaded = False
         self.last_asked: dict[str, datetime] = {}
 
     def note(self, tenant_id: TenantId, event: Event) -> None:
@@ -31,7 +32,7 @@ class _Asked:
 class PeopleAskedAbout:
     """A bounded memory of `Question.person_key` by member: of those who asked lately.
 
-    `read` gives a member's events since a time from the log. To be used on the event loop only.
+    `read` gives the log's `rte.submitted` events of a member since a time. To be used on the event loop only.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class PeopleAskedAbout:
         """As `RequestView.people_asked_about`."""
         member = (tenant_id, member_id)
         asked = self._members.get(member)
-        if asked is None or time < asked.since:
+        if asked is None or not asked.loaded or time < asked.since:
             asked = await self._load(member, time)
         else:
             self._members.move_to_end(member)
@@ -61,3 +62,12 @@ class PeopleAskedAbout:
     def forget(self) -> None:
         """Start afresh: events were deleted."""
         self._members.clear()
+
+    async def _load(self, member: _Member, time: datetime) -> _Asked:
+        asked = self._members[member] = _Asked(time)  # takes in what is written while the log is read
+        for recorded in await self._read(*member, time):
+            asked.note(member[0], recorded.event)
+        asked.loaded = True
+        while len(self._members) > self._max_members:
+            self._members.popitem(last=False)
+        return asked

@@ -51,7 +51,7 @@ class Reader:
         self._clock = clock
         self._position = start_after
         self._behind_since: float | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None]
 
     @property
     def position(self) -> int:
@@ -77,9 +77,8 @@ class Reader:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        self._task.cancel()
+        await asyncio.wait({self._task})
 
     async def _run(self) -> None:
         backoff_seconds = _FIRST_BACKOFF_SECONDS

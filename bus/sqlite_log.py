@@ -31,6 +31,7 @@ from bus.tail import Tail
 
 _TAIL_EVENTS: Final = 10_000
 _TAIL_BYTES: Final = 16 * 1024 * 1024
+_MEMBERS_REMEMBERED: Final = 10_000
 
 
 class _Opened(NamedTuple):
@@ -48,7 +49,7 @@ class SqliteLog(SqliteLogReader):
     """An `EventLog` and its `RequestView`. The newest events are read from memory, older ones from the file."""
 
     def __init__(self, path: Path, opened: _Opened, rows: EventRows, clock: Clock, metrics: Metrics) -> None:
-        super().__init__(SqlitePool(path), rows, clock, opened.epoch)
+        super().__init__(SqlitePool(path), rows, clock, opened.epoch, _MEMBERS_REMEMBERED)
         self._lock = opened.lock
         self._metrics = metrics
         self._floors = opened.floors
@@ -119,6 +120,7 @@ class SqliteLog(SqliteLogReader):
             after = chunk.last_position
             self._floors[topic] = max(self._floors[topic], after)
             self._tail.forget(topic, after)
+        self._people.forget()
         await self._writer.run(partial(delete_calls, through=through))
         while await self._writer.run(give_back):
             pass
@@ -127,6 +129,8 @@ class SqliteLog(SqliteLogReader):
 
     def _deliver(self, written: Written) -> None:
         self._tail.extend(written.recorded, written.sizes)
+        for recorded in written.recorded:
+            self._people.note(recorded.event)
         self._ends.advance({recorded.event.topic: recorded.position for recorded in written.recorded})
 
 

@@ -16,6 +16,7 @@ from bus.events import Recorded, Topic
 from bus.fold import RequestState, RequestStatus, fold
 from bus.ids import MemberId, RequestId, TenantId
 from bus.log import RequestPage
+from bus.people import PeopleAskedAbout
 from bus.sealing import PlainSealer, Sealer
 from bus.sqlite_pool import SqlitePool
 from bus.sqlite_rows import EventRows, to_microseconds
@@ -64,8 +65,9 @@ SELECT event.* FROM (
 ) JOIN events AS event ON event.subject = request AND event.sequence IS NOT NULL
 ORDER BY submitted, event.position
 """
-_PEOPLE: Final = """
-SELECT person FROM requests WHERE tenant = ? AND member = ? AND submitted_at >= ? AND person IS NOT NULL
+_SUBMITTED_SINCE: Final = """
+SELECT events.* FROM requests JOIN events USING (position)
+WHERE requests.tenant = ? AND requests.member = ? AND submitted_at >= ?
 """
 _UNACCOUNTED: Final = """
 SELECT events.* FROM calls JOIN events USING (position)
@@ -76,7 +78,10 @@ WHERE NOT ended AND lease_expires_at > ? ORDER BY position
 class SqliteLogReader:
     """All of `EventLog` that reads, and `RequestView`, on a file that this or another process writes."""
 
-    def __init__(self, pool: SqlitePool, rows: EventRows, clock: Clock, epoch: str) -> None:
+    def __init__(
+        self, pool: SqlitePool, rows: EventRows, clock: Clock, epoch: str, members_remembered: int = 0
+    ) -> None:
+        self._people = PeopleAskedAbout(self._submitted_since, members_remembered)
         self._pool = pool
         self._rows = rows
         self._clock = clock
@@ -162,11 +167,10 @@ class SqliteLogReader:
             position = states[-1].submitted_position
 
     async def people_asked_about(self, tenant_id: TenantId, member_id: MemberId, since: datetime) -> frozenset[str]:
-        def people(connection: sqlite3.Connection) -> frozenset[str]:
-            found = connection.execute(_PEOPLE, (tenant_id, member_id, to_microseconds(since)))
-            return frozenset(self._rows.person_key(tenant_id, person) for (person,) in found)
+        return await self._people.since(tenant_id, member_id, since)
 
-        return await self._pool.run(people)
+    async def _submitted_since(self, tenant_id: TenantId, member_id: MemberId, time: datetime) -> Sequence[Recorded]:
+        return await self._recorded(_SUBMITTED_SINCE, (tenant_id, member_id, to_microseconds(time)))
 
     async def calls_unaccounted(self, leased_after: datetime) -> Sequence[Recorded]:
         return await self._recorded(_UNACCOUNTED, (to_microseconds(leased_after),))

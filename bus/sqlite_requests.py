@@ -9,7 +9,7 @@ from functools import cache
 from typing import Final
 
 from bus.calls import ended_call
-from bus.events import Event, EventType, Purpose, Recorded, Started, Submitted
+from bus.events import Event, EventType, Recorded, Started, Submitted
 from bus.fold import RequestStatus
 from bus.sqlite_rows import EventRows, Row, to_microseconds
 from bus.sqlite_schema import VIEW_INDEXES, VIEW_TABLES, VIEWS_FORMAT, run_script, set_meta, transaction
@@ -78,9 +78,9 @@ def insert_events(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     _insert(connection, _INSERT_EVENTS, rows)
 
 
-def record(connection: sqlite3.Connection, written: Sequence[Recorded], rows: EventRows) -> None:
+def record(connection: sqlite3.Connection, written: Sequence[Recorded]) -> None:
     """Bring the views up to date with accepted events, in the transaction that writes these."""
-    _insert(connection, _UPSERT_REQUESTS, [_request(one, rows) for one in written if one.event.sequence is not None])
+    _insert(connection, _UPSERT_REQUESTS, [_request(one) for one in written if one.event.sequence is not None])
     _insert(connection, _UPSERT_CALLS, [row for one in written for row in _calls(one)])
 
 
@@ -95,7 +95,7 @@ def rebuild(connection: sqlite3.Connection, rows: EventRows, progress: Progress 
         (position, _REBUILD_CHUNK_EVENTS),
     ).fetchall():
         with transaction(connection):
-            record(connection, [rows.recorded(row) for row in chunk], rows)
+            record(connection, [rows.recorded(row) for row in chunk])
         position = chunk[-1][0]
         if progress is not None:
             progress(position, end)
@@ -105,22 +105,15 @@ def rebuild(connection: sqlite3.Connection, rows: EventRows, progress: Progress 
         set_meta(connection, "views", VIEWS_FORMAT)
 
 
-def _request(recorded: Recorded, rows: EventRows) -> Row:
+def _request(recorded: Recorded) -> Row:
     """A row of `requests`; where the request is known, only its last three columns count."""
     event = recorded.event
-    data = event.data
-    person = position = None
-    if isinstance(data, Submitted) and event.sequence == 1:
-        position = recorded.position
-        if data.purpose is Purpose.ASKED and event.tenant_id is not None:
-            person = rows.person(event.tenant_id, data.question.person_key(event.tenant_id))
     return (
         event.subject,
         event.tenant_id,
         event.member_id,
-        person,
         to_microseconds(event.time),
-        position,
+        recorded.position if event.sequence == 1 else None,
         _STATUS_OF.get(event.type, ""),
         event.sequence,
         not event.terminal,

@@ -60,14 +60,6 @@ class EventRows:
             self._sealer.seal(tenant_id or TenantId(""), encode_data(event.data)),
         )
 
-    def person(self, tenant_id: TenantId, person_key: str) -> bytes:
-        """A `Question.person_key` as it is kept: a digest of few bits of secret, so it is sealed as data is."""
-        return self._sealer.seal(tenant_id, person_key.encode())
-
-    def person_key(self, tenant_id: TenantId, person: bytes) -> str:
-        """What `person` was made from."""
-        return self._sealer.unseal(tenant_id, person).decode()
-
     def recorded(self, row: Row) -> Recorded:
         """The event of a row of the table. Raises LogCorrupt where it cannot be read."""
         position, _, type_, id_, source, subject, time, tenant, member, sequence, attempt, traceparent, data = row

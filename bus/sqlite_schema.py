@@ -46,7 +46,6 @@ CREATE TABLE requests (
     id           TEXT    PRIMARY KEY,
     tenant       TEXT    NOT NULL,
     member       TEXT    NOT NULL,
-    person       BLOB,
     submitted_at INTEGER NOT NULL,
     position     INTEGER,
     status       TEXT    NOT NULL,
@@ -60,7 +59,7 @@ CREATE TABLE calls (
     ended            INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
-"""`person` is set where somebody asked, not on refreshes; `position` is that of `rte.submitted`."""
+"""`position` is that of the `rte.submitted`, or of the `rte.started` with the last lease."""
 VIEW_INDEXES: Final = """
 CREATE INDEX requests_of_tenant ON requests (tenant, position);
 CREATE INDEX requests_of_member ON requests (tenant, member, position);
@@ -83,6 +82,7 @@ def set_up(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA secure_delete = ON")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute("PRAGMA cache_size = -16000")  # KiB
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise LogUnavailable(f"{path} is on a disk without shared memory or locks: use a folder on a local disk.")

@@ -155,7 +155,7 @@ class SqliteWriter:
                     rows.append((position, *row))
                 results.append(result)
             insert_events(self._connection, rows)
-            record(self._connection, recorded, self._rows)
+            record(self._connection, recorded)
         self._last_position = position
         return Written(appends, results, recorded, [len(row[-1]) for row in rows])
 

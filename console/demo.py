@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import socket
 import sys
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -16,13 +15,16 @@ import typer
 from rich.console import Console
 
 import app
+from bus.clock import SystemClock
 from console import development_token
 from console.check import check, conclude, connected
 from console.coverage_table import event_line
-from console.errors import PortInUse, UsedWrongly, WorkFailed
+from console.errors import UsedWrongly, WorkFailed
+from console.ports import is_free, require_free
 from console.submit_and_follow import Item
 from delivery.caller import Role
-from payer.simulator import running
+from payer.simulator.app import simulator_app
+from payer.simulator.running import running_simulator
 from settings import Settings
 
 _HOST: Final = "127.0.0.1"
@@ -43,9 +45,8 @@ _QUESTION: Final = {
 async def demo(settings: Settings, *, port: int) -> int:
     """Serve until SIGTERM or Ctrl-C; the exit code. Raises UsedWrongly, PortInUse, and what a start raises."""
     _only_in_development(settings)
-    if port != 0 and not _free(port):
-        raise PortInUse(_HOST, port)
-    async with running(slots=settings.slots) as payer_url:
+    require_free(_HOST, port)
+    async with _simulator(settings) as payer_url:
         served = settings.model_copy(update={"payer_url": payer_url})
         return await app.serve(served, host=_HOST, port=port, on_ready=lambda url: _welcome(served, url))
 
@@ -63,11 +64,12 @@ async def once(settings: Settings, *, port: int, keep_data: bool) -> int:
 
 
 async def _once(settings: Settings, port: int) -> int:
-    async with running(slots=settings.slots) as payer_url:
+    async with _simulator(settings) as payer_url:
         served = settings.model_copy(update={"payer_url": payer_url})
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         server = asyncio.create_task(
-            app.serve(served, host=_HOST, port=port if _free(port) else 0, on_ready=ready.set_result), name="server"
+            app.serve(served, host=_HOST, port=port if is_free(_HOST, port) else 0, on_ready=ready.set_result),
+            name="server",
         )
         try:
             await asyncio.wait((server, ready), return_when=asyncio.FIRST_COMPLETED)
@@ -86,6 +88,10 @@ async def _checked(settings: Settings, url: str) -> int:
     async with connected(url, _token(settings)) as client:
         last = await check(client, _request(), lambda item: out.print(event_line(item), markup=False, highlight=False))
     return conclude(last, out, err)
+
+
+def _simulator(settings: Settings) -> AbstractAsyncContextManager[str]:
+    return running_simulator(simulator_app(seed=1, slots=settings.slots, speed=1.0, clock=SystemClock()))
 
 
 def _request() -> Item:
@@ -136,14 +142,3 @@ def _token(settings: Settings) -> str:
 def _only_in_development(settings: Settings) -> None:
     if not settings.development:
         raise UsedWrongly("The demo is for development: unset COVEY_MODE, or run `covey serve`.")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        # As servers do: a port whose last connections are still ending counts as free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError:
-            return False
-    return True

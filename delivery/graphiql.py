@@ -102,8 +102,8 @@ class GraphiqlPage:
         """Only these scripts run, and the page talks to this server alone: the token in it cannot be carried off."""
         outside = base == self._manifest.cdn
         scripts = ["'self'", *(base + script.path for script in self._manifest.scripts if outside)]
-        # GraphiQL's editor and dialogs write style elements of their own.
-        styles = ["'self'", "'unsafe-inline'", *(base + style.path for style in self._manifest.styles if outside)]
+        # No style elements either: GraphiQL only misses them to stop the page from scrolling behind a dialog.
+        styles = ["'self'", *(base + style.path for style in self._manifest.styles if outside)]
         return "; ".join(
             (
                 "default-src 'none'",

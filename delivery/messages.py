@@ -58,7 +58,7 @@ def read_message(text: str) -> ClientMessage:
         message: ClientMessage = _decoder.decode(text)
     except msgspec.ValidationError as error:
         # The decoder repeats a tag that it does not know; every other error of its names types only.
-        reason = "Unknown message type" if "`$.type`" in str(error) else f"Malformed message: {error}"
+        reason = "Unknown message type" if str(error).startswith("Invalid value") else f"Malformed message: {error}"
         raise MessageMalformed(reason) from None
     except (ValueError, RecursionError):
         raise MessageMalformed("Malformed message: not JSON") from None

@@ -109,10 +109,10 @@ def _row(code: str, row: object, plan_name: str | None) -> BenefitRow:
     procedure = (f"{system} {value}",) if value is not None and not is_service_type else ()
     return BenefitRow(
         code=code,
+        service_types=(value,) if value is not None and is_service_type else (),
         plan_name=text(part(row, "planCoverageDescription")) or plan_name,
         benefit=Benefit(
             kind=benefit_kind(code),
-            service_type_codes=(value,) if value is not None and is_service_type else (),
             amount=decimal(part(row, "amount")),
             percent=decimal(part(row, "percent")),
             network=NETWORK_WORDS.get(text(part(row, "network", "indicator")) or "", Network.UNKNOWN),

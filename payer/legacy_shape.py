@@ -110,10 +110,10 @@ def _row(row: object) -> BenefitRow:
     code = text(part(row, "code")) or ""
     return BenefitRow(
         code=code,
+        service_types=texts(part(row, "serviceTypeCodes")),
         plan_name=text(part(row, "planCoverage")),
         benefit=Benefit(
             kind=benefit_kind(code),
-            service_type_codes=texts(part(row, "serviceTypeCodes")),
             amount=decimal(part(row, "benefitAmount")),
             percent=decimal(part(row, "benefitPercent")),
             network=NETWORK_CODES.get(text(part(row, "inPlanNetworkIndicatorCode")) or "", Network.UNKNOWN),

@@ -46,6 +46,8 @@ class BenefitRow(Struct, frozen=True, kw_only=True):
     code: str
     """EB01; may be one that X12 does not know."""
     benefit: Benefit
+    """Without its service types."""
+    service_types: tuple[str, ...] = ()
     plan_name: str | None = None
 
 
@@ -105,7 +107,7 @@ def coverage_of(statement: Statement, payer_id: PayerId, request_id: RequestId, 
         group_number=statement.group_number,
         plan_begin=begin,
         plan_end=end,
-        benefits=_merged(row.benefit for row in rows),
+        benefits=_merged(rows),
     )
 
 
@@ -115,8 +117,8 @@ def _plan_name(rows: Sequence[BenefitRow]) -> str | None:
     return next((row.plan_name for row in status_rows if row.plan_name), None)
 
 
-def _merged(benefits: Iterable[Benefit]) -> tuple[Benefit, ...]:
+def _merged(rows: Iterable[BenefitRow]) -> tuple[Benefit, ...]:
     service_types: dict[Benefit, set[str]] = {}
-    for benefit in benefits:
-        service_types.setdefault(replace(benefit, service_type_codes=()), set()).update(benefit.service_type_codes)
+    for row in rows:
+        service_types.setdefault(row.benefit, set()).update(row.service_types)
     return tuple(replace(benefit, service_type_codes=tuple(sorted(codes))) for benefit, codes in service_types.items())

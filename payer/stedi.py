@@ -162,4 +162,6 @@ def _broken_answer(code: str) -> Broken:
 
 
 def _refused_pointers(content: object) -> Iterable[str]:
-    return [pointer for error in items(part(content, "errors")) if (pointer := text(part(error, "path"))) is not None]
+    """What a validation error names: the current API under `errors`, the older ones under `fieldList`."""
+    errors = [*items(part(content, "errors")), *items(part(content, "fieldList"))]
+    return [pointer for error in errors if (pointer := text(part(error, "path"))) is not None]

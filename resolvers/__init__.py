@@ -1,1 +1,1 @@
-"""The use cases behind the schema: plain arguments in, domain values out, no GraphQL."""
+"""The use cases: plain arguments in, domain values out. No GraphQL, no HTTP, no storage of their own."""

@@ -18,6 +18,7 @@ from math import ceil
 from msgspec import Struct
 
 from bus.ids import PayerId, TenantId
+from scheduler.account import Account
 from scheduler.flights import Flight
 from scheduler.priority_queue import PriorityQueue
 
@@ -44,18 +45,15 @@ class _Lane:
         return bisect_left(self.sequences, flight.sequence)
 
 
-class Account:
-    """One tenant in one class: what waits, and up to where it was served."""
+class _Line(Account):
+    """One tenant in one class, with what it waits for."""
 
-    __slots__ = ("in_flight", "lanes", "start", "tenant_id", "waiting", "weight")
+    __slots__ = ("lanes", "waiting")
 
     def __init__(self, tenant_id: TenantId, start: float, weight: float) -> None:
-        self.tenant_id = tenant_id
-        self.start = start
-        self.weight = weight
+        super().__init__(tenant_id, start, weight)
         self.lanes: dict[PayerId, _Lane] = {}
         self.waiting = 0
-        self.in_flight = 0
 
     def turns_before(self, start: float, sequence: int, cost_seconds: float) -> int:
         """How many calls of this tenant, if they go on at that cost, come before the one that starts at `start`."""
@@ -84,7 +82,7 @@ class FairQueue:
         self._weights = weights
         self._catch_up_seconds = catch_up_seconds
         self._virtual_time = 0.0
-        self._accounts: dict[TenantId, Account] = {}
+        self._lines: dict[TenantId, _Line] = {}
         self._idle: PriorityQueue[TenantId, float] = PriorityQueue()
         self._heads: dict[PayerId, PriorityQueue[TenantId, tuple[float, int]]] = {}
 
@@ -96,27 +94,29 @@ class FairQueue:
     @property
     def tenants(self) -> int:
         """Tenants remembered."""
-        return len(self._accounts)
+        return len(self._lines)
 
     def add(self, flight: Flight) -> None:
         """The call is due. A tenant that comes back starts at the present virtual time: idling earns nothing."""
-        account = self._accounts.get(flight.tenant_id)
-        if account is None:
-            account = self._accounts[flight.tenant_id] = Account(flight.tenant_id, self._virtual_time, self._weight(flight.tenant_id))
-        elif not account.waiting:
-            account.start = self._start_of(flight.tenant_id)
+        line = self._lines.get(flight.tenant_id)
+        if line is None:
+            line = self._lines[flight.tenant_id] = _Line(
+                flight.tenant_id, self._virtual_time, self._weight(flight.tenant_id)
+            )
+        elif not line.waiting:
+            line.start = self._start_of(flight.tenant_id)
             self._idle.discard(flight.tenant_id)
-        account.lanes.setdefault(flight.payer_id, _Lane()).add(flight)
-        account.waiting += 1
-        self._rank(account, flight.payer_id)
+        line.lanes.setdefault(flight.payer_id, _Lane()).add(flight)
+        line.waiting += 1
+        self._rank(line, flight.payer_id)
 
     def remove(self, flight: Flight) -> None:
         """The call is made, or nobody waits for it any more."""
-        account = self._accounts[flight.tenant_id]
-        account.lanes[flight.payer_id].remove(flight)
-        account.waiting -= 1
-        self._rank(account, flight.payer_id)
-        self._retire(account)
+        line = self._lines[flight.tenant_id]
+        line.lanes[flight.payer_id].remove(flight)
+        line.waiting -= 1
+        self._rank(line, flight.payer_id)
+        self._retire(line)
 
     def first(self, admits: Callable[[PayerId], bool]) -> Flight | None:
         """The call that goes next, of the payers that admit one."""
@@ -128,28 +128,27 @@ class FairQueue:
         if best is None:
             return None
         (_, sequence), tenant_id, payer_id = best
-        return self._accounts[tenant_id].lanes[payer_id].flights[sequence]
+        return self._lines[tenant_id].lanes[payer_id].flights[sequence]
 
     def charge(self, flight: Flight, seconds: float) -> Account:
         """The waiting call is made, for an estimate of its slot-time; the account to `correct`, once."""
-        account = self._accounts[flight.tenant_id]
-        start = max(account.start, self._virtual_time - self._catch_up_seconds)
+        line = self._lines[flight.tenant_id]
+        start = max(line.start, self._virtual_time - self._catch_up_seconds)
         self._virtual_time = max(self._virtual_time, start)
-        account.start = start + seconds / account.weight
-        account.in_flight += 1
+        line.charge(start, seconds)
         self.remove(flight)
-        self._rank_all(account)
+        self._rank_all(line)
         for tenant_id in self._idle.pop_through(self._virtual_time):
-            del self._accounts[tenant_id]
-        return account
+            del self._lines[tenant_id]
+        return line
 
     def correct(self, account: Account, seconds: float) -> None:
-        """A call that was charged took so much longer (or, negative, less long)."""
-        account.in_flight -= 1
-        account.start += seconds / account.weight
-        if self._accounts.get(account.tenant_id) is account:
-            self._rank_all(account)
-            self._retire(account)
+        """A call that was charged to the account took so much longer (or, negative, less long)."""
+        account.correct(seconds)
+        line = self._lines.get(account.tenant_id)
+        if line is account:
+            self._rank_all(line)
+            self._retire(line)
 
     def ahead(self, flight: Flight, shut: frozenset[PayerId], cost_seconds: float) -> Ahead:
         """How many go before this call, counting only payers that are not shut (its own never is); O(tenants).
@@ -157,17 +156,17 @@ class FairQueue:
         Every tenant is taken to go on with calls of `cost_seconds`. A call that is not due yet is told its place as if
         it were.
         """
-        own = self._accounts.get(flight.tenant_id)
+        own = self._lines.get(flight.tenant_id)
         lanes = {} if own is None else own.lanes
         before = sum(lane.before(flight) for payer_id, lane in lanes.items() if payer_id not in shut)
         start = self._start_of(flight.tenant_id) + before * cost_seconds / self._weight(flight.tenant_id)
         total, at_payer = before, lanes[flight.payer_id].before(flight) if flight.payer_id in lanes else 0
-        for account in self._accounts.values():
-            if account is own or not account.waiting:
+        for line in self._lines.values():
+            if line is own or not line.waiting:
                 continue
-            turns = account.turns_before(start, flight.sequence, cost_seconds)
-            lanes = account.lanes
-            total += min(turns, account.waiting - sum(len(lanes[payer].sequences) for payer in shut if payer in lanes))
+            turns = line.turns_before(start, flight.sequence, cost_seconds)
+            lanes = line.lanes
+            total += min(turns, line.waiting - sum(len(lanes[payer].sequences) for payer in shut if payer in lanes))
             if flight.payer_id in lanes:
                 at_payer += min(turns, len(lanes[flight.payer_id].sequences))
         return Ahead(total=total, at_payer=at_payer)
@@ -176,31 +175,31 @@ class FairQueue:
         return self._weights.get(tenant_id, 1.0)
 
     def _start_of(self, tenant_id: TenantId) -> float:
-        account = self._accounts.get(tenant_id)
-        if account is None:
+        line = self._lines.get(tenant_id)
+        if line is None:
             return self._virtual_time
-        return account.start if account.waiting else max(account.start, self._virtual_time)
+        return line.start if line.waiting else max(line.start, self._virtual_time)
 
-    def _rank_all(self, account: Account) -> None:
-        for payer_id in account.lanes:
-            self._rank(account, payer_id)
+    def _rank_all(self, line: _Line) -> None:
+        for payer_id in line.lanes:
+            self._rank(line, payer_id)
 
-    def _rank(self, account: Account, payer_id: PayerId) -> None:
-        lane = account.lanes.get(payer_id)
+    def _rank(self, line: _Line, payer_id: PayerId) -> None:
+        lane = line.lanes.get(payer_id)
         if lane is not None and lane.sequences:
-            self._heads.setdefault(payer_id, PriorityQueue()).put(account.tenant_id, (account.start, lane.sequences[0]))
+            self._heads.setdefault(payer_id, PriorityQueue()).put(line.tenant_id, (line.start, lane.sequences[0]))
             return
-        account.lanes.pop(payer_id, None)
+        line.lanes.pop(payer_id, None)
         heads = self._heads[payer_id]
-        heads.discard(account.tenant_id)
+        heads.discard(line.tenant_id)
         if not heads:
             del self._heads[payer_id]
 
-    def _retire(self, account: Account) -> None:
+    def _retire(self, line: _Line) -> None:
         """Forget the tenant as soon as that earns it nothing, and everybody's debts once nobody of the class waits:
         they were owed to nobody."""
         if not self._heads:
-            self._accounts.clear()
+            self._lines.clear()
             self._idle = PriorityQueue()
-        elif not account.waiting and not account.in_flight:
-            self._idle.put(account.tenant_id, account.start)
+        elif not line.waiting and not line.in_flight:
+            self._idle.put(line.tenant_id, line.start)

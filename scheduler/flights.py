@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from bus.events import Priority
 from bus.ids import CallId, PayerId, RequestId, TenantId
+from scheduler.account import Account
 from scheduler.admission import Ask
 
 
@@ -17,8 +18,10 @@ class Call(Struct, kw_only=True):
     """The class it was granted in, whoever joined since."""
     started: float
     lease_expires: float
+    account: Account
+    """The tenant's, by which it was granted,"""
     charged_seconds: float
-    """What the tenant was charged for it so far."""
+    """and what it was charged."""
     over: bool = False
     """The lease has ended and nobody has said how the call did."""
 

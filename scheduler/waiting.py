@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from bus.events import Priority
 from bus.ids import PayerId, TenantId
-from scheduler.fairness import Account, FairQueue
+from scheduler.account import Account
+from scheduler.fairness import FairQueue
 from scheduler.flights import Flight
 from scheduler.priority_queue import PriorityQueue
 

@@ -1,1 +1,1 @@
-"""The GraphQL types and roots; no I/O of their own."""
+"""The GraphQL types and roots, the limits of documents, and how errors are told; no I/O of their own."""

@@ -17,10 +17,11 @@ export const NOT_YET = 'play Submit first';
 export const examples = (memberId) => [
   {
     query: `# 1. Ask whether Jane Doe is covered: press play.
-#    You get a request id at once. The answer comes as an event:
-#    go on with the tab Follow.
+#    A request id comes at once. The answer comes
+#    later, as an event: go on to the tab Follow.
 #
-#    Without "cacheMode", what is already known is answered at once.
+#    Then take "cacheMode" out below, and play it
+#    again: what is known is answered at once.
 
 mutation Submit($input: SubmitCoverageRequestInput!) {
   submitCoverageRequest(input: $input) {
@@ -35,7 +36,7 @@ mutation Submit($input: SubmitCoverageRequestInput!) {
       }
     }
     ... on CoverageAnswered {
-      coverage { status planName ageSeconds source }
+      coverage { status planName ageSeconds }
       refresh { id status cursor }
     }
     ... on InvalidInput {
@@ -52,22 +53,28 @@ mutation Submit($input: SubmitCoverageRequestInput!) {
     variables: { input: { question: question(memberId), cacheMode: 'REQUIRE_FRESH' } },
   },
   {
-    query: `# 2. Watch the request's events arrive: press play.
-#    First those that have happened, then live, until it is over.
-#    The newest is on top.
+    query: `# 2. Watch the events arrive: press play.
+#    First those that have happened, then live,
+#    until it is over. The newest is on top.
 
 subscription Follow($requestId: ID!) {
-  coverageRequestEvents(requestId: $requestId, progress: true) {
+  coverageRequestEvents(
+    requestId: $requestId
+    progress: true
+  ) {
     __typename
     ... on CoverageRequestEvent {
       type
       time
       sequence
-      coverage { status planName planBegin planEnd }
+      coverage { status planName planBegin }
       failure { kind message field }
       cursor
     }
-    ... on QueueProgress { queuePosition estimatedWaitSeconds }
+    ... on QueueProgress {
+      queuePosition
+      estimatedWaitSeconds
+    }
     ... on Gap { reason cursor }
   }
 }
@@ -75,18 +82,22 @@ subscription Follow($requestId: ID!) {
     variables: { requestId: NOT_YET },
   },
   {
-    query: `# 3. Go on where you left off: press play.
-#    "after" is the cursor of the last event that Follow showed before
-#    the end. Only what came after it is sent, each event once.
+    query: `# 3. Go on where you were cut off: press play.
+#    "after" is the cursor of the last event that
+#    Follow showed before the end. What followed
+#    it is sent, each event once and in order.
 
 subscription Resume($requestId: ID!, $after: Cursor) {
-  coverageRequestEvents(requestId: $requestId, after: $after) {
+  coverageRequestEvents(
+    requestId: $requestId
+    after: $after
+  ) {
     __typename
     ... on CoverageRequestEvent {
       type
       time
       sequence
-      coverage { status planName planBegin planEnd }
+      coverage { status planName planBegin }
       failure { kind message field }
       cursor
     }
@@ -97,15 +108,27 @@ subscription Resume($requestId: ID!, $after: Cursor) {
     variables: { requestId: NOT_YET, after: null },
   },
   {
-    query: `# 4. Everything the member may see, from now on: press play,
-#    then play Submit in another window of this page.
-#    A Checkpoint comes first: a cursor to resume from.
+    query: `# 4. All that this member may see: press play,
+#    then play Submit in a second window.
+#    A Checkpoint comes first: it is a cursor to
+#    resume from before anything has happened.
 
 subscription MemberEvents($after: Cursor) {
   memberEvents(after: $after) {
     __typename
-    ... on CoverageRequestEvent { type time requestId payerId cursor }
-    ... on PayerEvent { payerId available since cursor }
+    ... on CoverageRequestEvent {
+      type
+      time
+      requestId
+      payerId
+      cursor
+    }
+    ... on PayerEvent {
+      payerId
+      available
+      since
+      cursor
+    }
     ... on Checkpoint { cursor }
     ... on Gap { reason cursor }
   }

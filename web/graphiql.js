@@ -88,6 +88,18 @@ async function fetcher(params, options) {
   return result;
 }
 
+// Settings and history outlive a reload; tabs do not: they would hold ids of another log and tokens of another day.
+const OF_TABS = new Set(['tabState', 'query', 'variables', 'headers', 'operationName'].map((key) => `graphiql:${key}`));
+const storage = {
+  getItem: (key) => (OF_TABS.has(key) ? null : localStorage.getItem(key)),
+  setItem: (key, value) => OF_TABS.has(key) || localStorage.setItem(key, value),
+  removeItem: (key) => localStorage.removeItem(key),
+  clear: () => localStorage.clear(),
+  get length() {
+    return localStorage.length;
+  },
+};
+
 function App() {
   const [variables, setVariables] = React.useState(undefined);
   const tabs = examples(memberId).map((example) => ({
@@ -98,6 +110,7 @@ function App() {
     GraphiQL,
     {
       fetcher,
+      storage,
       defaultTabs: tabs,
       defaultHeaders: headers,
       defaultEditorToolsVisibility: 'variables',

@@ -50,12 +50,15 @@ class Reply(Struct, frozen=True, kw_only=True):
 
     id: str
     """"ec_" and a UUID."""
-    trace_id: str
     inquiry: Inquiry
     payer: PayerRecord
     finding: Finding
     plan_begin: date
     test_mode: bool
+
+    @property
+    def trace_id(self) -> str:
+        return self.id.removeprefix("ec_").replace("-", "").upper()
 
     @property
     def subscriber(self) -> Named:

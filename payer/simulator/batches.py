@@ -16,10 +16,10 @@ from payer.simulator.answers import Json, legacy_answer, legacy_error
 from payer.simulator.behaviour import Behaviour
 from payer.simulator.inquiry import Inquiry
 from payer.simulator.payers import SimulatedPayers
-from payer.simulator.people import Finding, Refusal
+from payer.simulator.people import Finding, Refusal, refusal_of
 
 _MOST_ITEMS_KEPT: Final = 20_000
-_SECONDS_AN_HOUR: Final = 3600.0
+_SECONDS_AN_HOUR: Final = 3600
 _UNCONNECTED: Final = frozenset({Behaviour.SIMDOWN, Behaviour.SIMHANG, Behaviour.SIM500, Behaviour.SIMGARBAGE})
 
 
@@ -46,29 +46,23 @@ class NewItem(Struct, frozen=True, kw_only=True):
 
 
 class BatchItem(Struct, frozen=True, kw_only=True):
-    """An item that is worked off; what will come of it is settled when it comes in."""
+    """An item that is worked off. When it will be done, and whether well, is settled as it comes in."""
 
     new: NewItem
-    body: Json
-    """Its answer in the older shape."""
-    finding: Finding
+    id: str
+    refusal: Refusal | None
     ready_at: datetime
     retrying: bool
 
     def done(self, now: datetime) -> bool:
+        """Whether its answer is there."""
         return self.ready_at <= now
 
     def state(self, now: datetime) -> ItemState:
+        """Where it stands."""
         if not self.done(now):
             return ItemState.RETRYING if self.retrying else ItemState.STARTED
-        return ItemState.COMPLETED_WITH_ERRORS if isinstance(self.finding, Refusal) else ItemState.COMPLETED
-
-    @property
-    def result(self) -> str:
-        """The `eligibilityCheckResult`."""
-        if isinstance(self.finding, Refusal):
-            return "FAILED"
-        return "INACTIVE" if any(row.code == "6" for row in self.finding.plan.rows) else "ACTIVE"
+        return ItemState.COMPLETED if self.refusal is None else ItemState.COMPLETED_WITH_ERRORS
 
 
 class Batch(Struct, frozen=True, kw_only=True):
@@ -77,6 +71,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     id: str
     name: str
     submitted_at: datetime
+    test_mode: bool
     items: tuple[BatchItem, ...]
 
 
@@ -98,7 +93,8 @@ class Batches:
             id=self._payers.new_id(),
             name=name,
             submitted_at=now,
-            items=tuple(self._item(item, now, max_retry_hours, test_mode=test_mode) for item in items),
+            test_mode=test_mode,
+            items=tuple(self._item(item, now, max_retry_hours) for item in items),
         )
         self._batches[batch.id] = batch
         while sum(len(kept.items) for kept in self._batches.values()) > _MOST_ITEMS_KEPT:
@@ -118,66 +114,82 @@ class Batches:
             for item in batch.items
             if item.done(now) and item.ready_at >= since
         ]
-        return sorted(done, key=lambda entry: (entry[1].ready_at, entry[1].new.identifier))
+        return sorted(done, key=lambda entry: (entry[1].ready_at, entry[1].id))
 
-    def _item(self, item: NewItem, now: datetime, max_retry_hours: int, *, test_mode: bool) -> BatchItem:
+    def status(self, batch: Batch) -> Json:
+        """The batch's status and counters."""
+        now = self._clock.now()
+        states = [item.state(now) for item in batch.items]
+        succeeded, failed = states.count(ItemState.COMPLETED), states.count(ItemState.COMPLETED_WITH_ERRORS)
+        working = len(states) - succeeded - failed
+        ended = "COMPLETED_WITH_ERRORS" if failed else "COMPLETED"
+        return {
+            "batchId": batch.id,
+            "name": batch.name,
+            "submittedAt": written(batch.submitted_at),
+            "status": "IN_PROGRESS" if working else ended,
+            "totalCount": len(states),
+            "successCount": succeeded,
+            "errorCount": failed,
+            "inProgressCount": working,
+            "validatedCount": 0,
+            "validationFailedCount": 0,
+        }
+
+    def check_result(self, item: BatchItem) -> str | None:
+        """The `eligibilityCheckResult` of an item that is done."""
+        if not item.done(self._clock.now()):
+            return None
+        finding = self._finding(item)
+        if isinstance(finding, Refusal):
+            return "FAILED"
+        return "INACTIVE" if any(row.code == "6" for row in finding.plan.rows) else "ACTIVE"
+
+    def listed(self, item: BatchItem) -> Json:
+        """An item as the list of a batch's items shows it."""
+        state = item.state(self._clock.now())
+        body: Json = {"submitterTransactionIdentifier": item.new.identifier, "state": state.value}
+        result = self.check_result(item)
+        if result is not None:
+            errors = [legacy_error(item.refusal)] if item.refusal else []
+            eligibility = {
+                "eligibilityCheckResult": result,
+                "aaaErrors": errors,
+                "id": f"ec_{item.id}",
+                "payerId": item.new.inquiry.payer,
+            }
+            body["additionalInfo"] = {"eligibility": eligibility}
+        return body
+
+    def result(self, batch: Batch, item: BatchItem) -> Json:
+        """A completed item as polling brings it: the older shape, and whose item it is."""
+        new = item.new
+        reply = self._payers.reply(
+            new.payer, new.inquiry, self._finding(item), test_mode=batch.test_mode, unique=item.id
+        )
+        return {**legacy_answer(reply), "batchId": batch.id, "submitterTransactionIdentifier": new.identifier}
+
+    def _item(self, item: NewItem, now: datetime, max_retry_hours: int) -> BatchItem:
         behaviour = self._payers.behaviour(item.payer)
         retrying = behaviour in _UNCONNECTED
+        refusal = refusal_of(item.payer.id, item.inquiry)
         if retrying:
-            finding: Finding = Refusal(code="42", location="PAYER")
-            seconds = max_retry_hours * _SECONDS_AN_HOUR / self._speed
-        else:
-            settled = Behaviour.SIMREJECT if behaviour is Behaviour.SIMREJECT else Behaviour.SIMOK
-            finding = self._payers.finding(item.payer, item.inquiry, settled)
-            seconds = self._payers.seconds(settled)
-        reply = self._payers.reply(item.payer, item.inquiry, finding, test_mode=test_mode)
+            refusal = Refusal(code="42", location="PAYER")
+        elif behaviour is Behaviour.SIMREJECT:
+            refusal = Refusal(code="75")
+        seconds = (
+            max_retry_hours * _SECONDS_AN_HOUR / self._speed if retrying else self._payers.seconds(Behaviour.SIMOK)
+        )
         return BatchItem(
             new=item,
-            body=legacy_answer(reply),
-            finding=finding,
+            id=self._payers.new_id(),
+            refusal=refusal,
             ready_at=now + timedelta(seconds=seconds),
             retrying=retrying,
         )
 
-
-def status_of(batch: Batch, now: datetime) -> Json:
-    """The batch's status and counters."""
-    states = [item.state(now) for item in batch.items]
-    succeeded, failed = states.count(ItemState.COMPLETED), states.count(ItemState.COMPLETED_WITH_ERRORS)
-    working = len(states) - succeeded - failed
-    ended = "COMPLETED_WITH_ERRORS" if failed else "COMPLETED"
-    return {
-        "batchId": batch.id,
-        "name": batch.name,
-        "submittedAt": written(batch.submitted_at),
-        "status": "IN_PROGRESS" if working else ended,
-        "totalCount": len(states),
-        "successCount": succeeded,
-        "errorCount": failed,
-        "inProgressCount": working,
-        "validatedCount": 0,
-        "validationFailedCount": 0,
-    }
-
-
-def item_of(item: BatchItem, now: datetime) -> Json:
-    """An item as the list of a batch's items shows it."""
-    body: Json = {"submitterTransactionIdentifier": item.new.identifier, "state": item.state(now).value}
-    if item.done(now):
-        errors = [legacy_error(item.finding)] if isinstance(item.finding, Refusal) else []
-        eligibility = {
-            "eligibilityCheckResult": item.result,
-            "aaaErrors": errors,
-            "id": item.body["id"],
-            "payerId": item.new.inquiry.payer,
-        }
-        body["additionalInfo"] = {"eligibility": eligibility}
-    return body
-
-
-def result_of(batch: Batch, item: BatchItem) -> Json:
-    """A completed item as polling brings it."""
-    return {**item.body, "batchId": batch.id, "submitterTransactionIdentifier": item.new.identifier}
+    def _finding(self, item: BatchItem) -> Finding:
+        return item.refusal or self._payers.finding(item.new.payer, item.new.inquiry, Behaviour.SIMOK)
 
 
 def written(time: datetime) -> str:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from bus.clock import Clock
+from bus.ids import PayerId
 from payer.directory import PayerRecord
 from payer.simulator.answers import Render, current_answer, legacy_answer
 from payer.simulator.behaviour import Behaviour
@@ -31,7 +32,7 @@ _TOO_MANY: Final = {
 class CutOff(Response):
     """Announces more than it sends, then lets the connection go."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's signature
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body[: len(self.body) // 2], "more_body": True})
 
@@ -45,6 +46,7 @@ class RealTimeChecks:
         self._clock = clock
         self._garbage = cycle((_not_json, _cut_off, _wrong_shape))
         self._pauses: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     async def current(self, request: Request) -> Response:
         """The current shape."""
@@ -67,14 +69,15 @@ class RealTimeChecks:
             return validation_exception(error.problems)
         payer = self._payers.directory.find(inquiry.payer)
         if payer is None:
-            unknown = PayerRecord(id=inquiry.payer, name="")
+            unknown = PayerRecord(id=PayerId(inquiry.payer), name="")
             refusal = Refusal(code="79", location="PAYER")
             reply = self._payers.reply(unknown, inquiry, refusal, test_mode=in_test_mode(request))
             return json_response(legacy_answer(reply), 400)
         return await self._answer(request, payer, inquiry, legacy_answer)
 
     def hang_up(self) -> None:
-        """End every call under way with HTTP 503: the server stops."""
+        """End every call under way, and those that still come, with HTTP 503: the server stops."""
+        self._stopping = True
         for pause in self._pauses:
             pause.cancel()
 
@@ -99,9 +102,7 @@ class RealTimeChecks:
 
     def _respond(self, behaviour: Behaviour, answer: Callable[[], Response]) -> Response:
         match behaviour:
-            case (
-                Behaviour.SIMOK | Behaviour.SIMSLOW | Behaviour.SIMDOWN | Behaviour.SIMFLAKY | Behaviour.SIMREJECT
-            ):
+            case Behaviour.SIMOK | Behaviour.SIMSLOW | Behaviour.SIMDOWN | Behaviour.SIMFLAKY | Behaviour.SIMREJECT:
                 return answer()
             case Behaviour.SIMGARBAGE:
                 return next(self._garbage)(answer())
@@ -116,6 +117,8 @@ class RealTimeChecks:
 
     async def _hold(self, request: Request, seconds: float) -> bool:
         """Let the call's time pass; whether it did, rather than the server stopping."""
+        if self._stopping:
+            return False
         pause = asyncio.create_task(self._clock.sleep(seconds), name="simulated call")
         gone = asyncio.create_task(_until_gone(request), name="caller of a simulated call")
         self._pauses.add(pause)

@@ -18,7 +18,7 @@ _FLAKY_SHARE: Final = 0.5
 
 
 class SimulatedPayers:
-    """Every payer of the directory. What they say of a person depends on the seed alone; when, and faults, on chance."""
+    """The directory's payers: what they say of a person depends on the seed alone; when, and faults, on chance."""
 
     def __init__(self, directory: Directory, seed: int, speed: float, clock: Clock) -> None:
         self.directory = directory
@@ -54,11 +54,16 @@ class SimulatedPayers:
             return Refusal(code="80", location="PAYER")
         return look_up(payer.id, inquiry, self._seed)
 
-    def reply(self, payer: PayerRecord, inquiry: Inquiry, finding: Finding, *, test_mode: bool) -> Reply:
-        """The finding as an answer with an id of its own."""
+    def new_id(self) -> str:
+        """An id that no other answer or batch has."""
+        return f"{UUID(int=self._chance.getrandbits(128))}"
+
+    def reply(
+        self, payer: PayerRecord, inquiry: Inquiry, finding: Finding, *, test_mode: bool, unique: str | None = None
+    ) -> Reply:
+        """The finding as an answer, with an id of its own unless one is given."""
         return Reply(
-            id=f"ec_{UUID(int=self._chance.getrandbits(128))}",
-            trace_id=f"{self._chance.getrandbits(128):032X}",
+            id=f"ec_{unique or self.new_id()}",
             inquiry=inquiry,
             payer=payer,
             finding=finding,

@@ -148,20 +148,33 @@ def look_up(payer_id: PayerId, inquiry: Inquiry, seed: int) -> Finding:
 
     A card of the documented table wants exactly its person; everybody else is known, each with their own plan.
     """
-    randomness = _randomness(payer_id, inquiry, seed)
-    person = _BY_CARD.get((payer_id, inquiry.member_id or inquiry.ssn))
-    if person is None:
-        kind = PlanKind.INACTIVE if randomness.random() < _INACTIVE_SHARE else PlanKind.MEDICAL
-        if inquiry.service_types == ("35",) and kind is PlanKind.MEDICAL:
-            kind = PlanKind.DENTAL
-        return Found(plan=make_plan(kind, inquiry.service_types, inquiry.procedures, randomness))
-    refusal = _difference(person, inquiry)
+    refusal = refusal_of(payer_id, inquiry)
     if refusal is not None:
         return refusal
-    if isinstance(person.answer, Refusal):
-        return person.answer
-    plan = make_plan(person.answer, inquiry.service_types, inquiry.procedures, randomness)
-    return Found(plan=plan, patient_in_subscriber=person.patient_in_subscriber)
+    randomness = _randomness(payer_id, inquiry, seed)
+    person = _person(payer_id, inquiry)
+    if person is not None and isinstance(person.answer, PlanKind):
+        plan = make_plan(person.answer, inquiry.service_types, inquiry.procedures, randomness)
+        return Found(plan=plan, patient_in_subscriber=person.patient_in_subscriber)
+    kind = PlanKind.DENTAL if inquiry.service_types == ("35",) else PlanKind.MEDICAL
+    if randomness.random() < _INACTIVE_SHARE:
+        kind = PlanKind.INACTIVE
+    return Found(plan=make_plan(kind, inquiry.service_types, inquiry.procedures, randomness))
+
+
+def refusal_of(payer_id: PayerId, inquiry: Inquiry) -> Refusal | None:
+    """The AAA error with which the payer answers, if it does."""
+    person = _person(payer_id, inquiry)
+    if person is None:
+        return None
+    difference = _difference(person, inquiry)
+    if difference is not None:
+        return difference
+    return person.answer if isinstance(person.answer, Refusal) else None
+
+
+def _person(payer_id: PayerId, inquiry: Inquiry) -> MockPerson | None:
+    return _BY_CARD.get((payer_id, inquiry.member_id or inquiry.ssn))
 
 
 def _randomness(payer_id: PayerId, inquiry: Inquiry, seed: int) -> Random:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
+from bus.clock import SystemClock
 from bus.coverage import Coverage, CoverageStatus
 from bus.events import (
     TYPE_OF,
@@ -30,7 +32,10 @@ from bus.events import (
 from bus.failure import Failure, FailureKind
 from bus.ids import CallId, EventId, MemberId, PayerId, RequestId, TenantId
 from bus.memory_log import MemoryLog
+from bus.metrics import Metrics
 from bus.question import Person, Provider, Question
+from bus.sealing import TenantSealer
+from bus.sqlite_log import SqliteLog
 
 NOON: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FAILURE: Final = Failure(code="42", kind=FailureKind.PAYER_UNAVAILABLE, message="The payer does not answer.")
@@ -184,8 +189,43 @@ def _call(call_id: str | None) -> CallId | None:
     return None if call_id is None else CallId(call_id)
 
 
+AnyLog = MemoryLog | SqliteLog
+OpenSqlite = Callable[..., Awaitable[SqliteLog]]
+
+
 @pytest.fixture
 async def memory_log() -> AsyncIterator[MemoryLog]:
     log = await MemoryLog.open(new_epoch=lambda: "epoch1")
+    yield log
+    await log.close()
+
+
+@pytest.fixture
+def open_sqlite(tmp_path: Path) -> OpenSqlite:
+    """Opens the log of this test's folder; keyword arguments go to `SqliteLog.open`."""
+
+    async def open_log(path: Path = tmp_path / "log.sqlite", **options: Any) -> SqliteLog:
+        return await SqliteLog.open(path, clock=SystemClock(), new_epoch=lambda: "epoch1", metrics=Metrics(), **options)
+
+    return open_log
+
+
+@pytest.fixture(params=["memory", "sqlite", "sqlite read from disk", "sqlite sealed"])
+async def log(
+    request: pytest.FixtureRequest, open_sqlite: OpenSqlite, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[AnyLog]:
+    """Every adapter; one of them with no room in memory, so that all is read from its file."""
+    log: AnyLog
+    match request.param:
+        case "memory":
+            log = await MemoryLog.open(new_epoch=lambda: "epoch1")
+        case "sqlite":
+            log = await open_sqlite()
+        case "sqlite read from disk":
+            monkeypatch.setattr("bus.sqlite_log._TAIL_EVENTS", 0)
+            log = await open_sqlite()
+        case _:
+            monkeypatch.setattr("bus.sqlite_log._TAIL_EVENTS", 0)
+            log = await open_sqlite(sealer=TenantSealer(b"k" * 32))
     yield log
     await log.close()

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from bus.errors import LogUnavailable
 from bus.events import Recorded, Topic
 from bus.metrics import Metrics
-from bus.reader import Reader
+from bus.reader import Reader, Sink
 from tests.bus.conftest import downtime, submitted
 from tests.bus.keeping_log import KeepingLog
 from tests.virtual_time import VirtualClock, run_virtually
@@ -40,7 +40,7 @@ class _Blocked:
 class _Harness:
     """A log with a reader that is not entered yet."""
 
-    def __init__(self, *sinks: _Taken | _Blocked, log: KeepingLog | None = None, start_after: int = 0) -> None:
+    def __init__(self, *sinks: Sink, log: KeepingLog | None = None, start_after: int = 0) -> None:
         self.log = log or KeepingLog()
         self.metrics = Metrics()
         self.clock = VirtualClock()
@@ -226,6 +226,22 @@ def test_progress_starts_the_watchdog_afresh() -> None:
                 sink._failures = 0
                 await harness.clock.sleep(10)
                 assert harness.reader.stalled_seconds == 0
+
+    run_virtually(main())
+
+
+def test_slow_progress_is_not_a_stall() -> None:
+    async def main() -> None:
+        class Slow:
+            async def take(self, batch: Sequence[Recorded]) -> None:
+                await harness.clock.sleep(10)
+
+        harness = _Harness(Slow())
+        _write(harness.log, 1000)
+        async with harness.reader:
+            await harness.clock.sleep(35)
+            assert not await harness.reader.caught_up()
+            assert harness.reader.stalled_seconds == pytest.approx(5)
 
     run_virtually(main())
 

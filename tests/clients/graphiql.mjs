@@ -1,28 +1,31 @@
 // Drives GraphiQL in headless Chromium as a newcomer would: play Submit, then Follow, then Resume.
-// Usage: node graphiql.mjs LINK [SCREENSHOT FOLDER]. Prints one line of JSON: what was seen, and whom the browser called.
+// Usage: node graphiql.mjs LINK CHROMIUM [FOLDER FOR SCREENSHOTS]. Prints one line of JSON: what was shown, what the
+// browser complained of, and whom the page called beside its own server.
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 const { chromium } = createRequire(new URL('../../web/package.json', import.meta.url))('playwright-core');
-const [link, screenshots] = process.argv.slice(2);
+const [link, executablePath, screenshots] = process.argv.slice(2);
 const home = new URL(link).host;
 
-const requests = [];
+const asked = [];
 const complaints = [];
 
-// Whatever the browser itself wants from outside, also without the page, goes to this proxy: it notes and hangs up.
+// Whatever is meant for another machine comes to this proxy, which hangs up. Chromium calls its makers on its own account.
+const OF_THE_BROWSER = /\.(google|googleapis|gvt1)\.com[:/]/;
 const proxy = createServer((socket) => {
   socket.on('error', () => {});
   socket.once('data', (data) => {
-    requests.push(`proxy: ${data.toString('latin1').split('\r\n')[0]}`);
+    const [line] = data.toString('latin1').split('\r\n');
+    if (!OF_THE_BROWSER.test(line)) asked.push(line);
     socket.destroy();
   });
 });
 await new Promise((listening) => proxy.listen(0, '127.0.0.1', listening));
 
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  executablePath,
   args: [
     '--headless',
     '--no-sandbox',
@@ -37,11 +40,11 @@ const browser = await chromium.launch({
   ],
 });
 const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-page.on('request', (request) => requests.push(request.url()));
-page.on('websocket', (socket) => requests.push(socket.url()));
+page.on('request', (request) => asked.push(request.url()));
+page.on('websocket', (socket) => asked.push(socket.url()));
 page.on('pageerror', (error) => complaints.push(String(error)));
 page.on('console', (message) => {
-  if (message.type() === 'error') complaints.push(message.text());
+  if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
 });
 
 const play = () => page.click('.graphiql-execute-button');
@@ -87,9 +90,13 @@ try {
   const member = await until((text) => text.includes('Checkpoint') || text.includes('errors'));
   await shot('5-member-events');
 
-  const strangers = requests.filter((url) => !['data:', 'blob:'].includes(new URL(url).protocol) && new URL(url).host !== home);
+  await page.reload();
+  await page.waitForSelector('.graphiql-execute-button');
+  const tabs = await page.locator('.graphiql-tab-button').allTextContents();
+
+  const strangers = asked.filter((url) => !/^(data|blob):/.test(url) && !url.includes(`://${home}/`));
   console.log(
-    JSON.stringify({ submitted, followed, resumeVariables, resumed, member, complaints, strangers, asked: requests.length }),
+    JSON.stringify({ submitted, followed, resumeVariables, resumed, member, tabs, complaints, strangers }),
   );
 } finally {
   await browser.close();

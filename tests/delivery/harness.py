@@ -157,11 +157,9 @@ class Subscription:
 class CodedSchema(strawberry.Schema):
     """Gives codes to what a client can mend, as the real schema does; the rest comes without."""
 
-    def process_errors(
-        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
-    ) -> None:
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         for error in errors:
-            if error.original_error is None and not error.extensions:
+            if not error.extensions and isinstance(error.original_error, GraphQLError | None):
                 error.extensions = {"code": "BAD_USER_INPUT"}
 
 
@@ -271,9 +269,7 @@ class Harness:
 
     def config(self) -> uvicorn.Config:
         protocol = self.protocol or stall_guard(self.stall, self.metrics)
-        return server_config(
-            self.app(), host="127.0.0.1", port=0, protocol=protocol, ping_seconds=self.ping_seconds
-        )
+        return server_config(self.app(), host="127.0.0.1", port=0, protocol=protocol, ping_seconds=self.ping_seconds)
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[Harness]:

@@ -168,7 +168,9 @@ async def test_a_second_connection_init_closes_with_4429(served: Harness) -> Non
         assert (await talk.closed())[0] == 4429
 
 
-@pytest.mark.parametrize("query", ["", " ", "{", "{ nothing }", "subscription { count(to: 1.5) }", "fragment A on Query { hello }"])
+@pytest.mark.parametrize(
+    "query", ["", " ", "{", "{ nothing }", "subscription { count(to: 1.5) }", "fragment A on Query { hello }"]
+)
 async def test_a_bad_document_is_an_error_for_its_id_and_leaves_the_socket_open(served: Harness, query: str) -> None:
     async with served.member() as talk:
         await talk.subscribe("1", query)

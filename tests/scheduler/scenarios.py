@@ -67,9 +67,7 @@ def flood(
     backlog(
         simulation,
         100,
-        lambda: asks.make(
-            simulation.now, tenant=f"batch-{random.randrange(3)}", priority=Priority.BACKGROUND
-        ),
+        lambda: asks.make(simulation.now, tenant=f"batch-{random.randrange(3)}", priority=Priority.BACKGROUND),
         lambda granted: granted.priority is Priority.BACKGROUND,
     )
     simulation.run(60.0)

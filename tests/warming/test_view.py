@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from bus.coverage import Coverage
 from bus.events import Answered, Cancelled, Completed, Event, EventData, Failed, Recorded
@@ -51,7 +52,7 @@ async def test_answers_waited_for_and_not_waited_for_are_cached(cache: CoverageC
     assert await cache.position() == 8
 
 
-async def test_what_is_no_coverage_only_moves_the_position() -> None:
+async def test_what_is_no_coverage_is_not_cached() -> None:
     cache = MemoryCache()
     failure = Failure(code="75", kind=FailureKind.MEMBER_DATA, message="Not found.")
     await CoverageView(cache).take(
@@ -63,7 +64,16 @@ async def test_what_is_no_coverage_only_moves_the_position() -> None:
         ]
     )
     assert await cache.get(ACME, "q") is None
-    assert await cache.position() == 4
+
+
+async def test_a_long_stretch_without_answers_is_noted_from_time_to_time() -> None:
+    cache = MemoryCache()
+    view = CoverageView(cache)
+    noted = set()
+    for position in range(1, 2_500):
+        await view.take([recorded(position, Cancelled(payer_id=AETNA))])
+        noted.add(await cache.position())
+    assert noted == {0, 1_000, 2_000}
 
 
 async def test_an_empty_batch_changes_nothing() -> None:
@@ -85,13 +95,25 @@ async def test_repeats_and_reordering_end_alike(seed: int) -> None:
     assert await shuffled.position() == await once.position() == 29
 
 
-class FailingCache(MemoryCache):
+class FullDisk(MemoryCache):
+    """Refuses while `full`."""
+
+    full = True
+
     async def put_all(self, answers: Sequence[tuple[TenantId, str, Coverage]]) -> None:
-        raise CacheUnavailable
+        if self.full:
+            raise CacheUnavailable("The disk is full.")
+        await super().put_all(answers)
 
 
-async def test_a_batch_that_could_not_be_cached_does_not_move_the_position() -> None:
-    cache = FailingCache()
-    with pytest.raises(CacheUnavailable):
-        await CoverageView(cache).take([recorded(1, completed("q", answer()))])
+async def test_a_cache_that_cannot_be_written_holds_nobody_up_and_the_next_start_reads_again() -> None:
+    cache = FullDisk()
+    view = CoverageView(cache)
+    with capture_logs() as lines:
+        await view.take([recorded(1, completed("q1", answer()))])
+        await view.take([recorded(2, completed("q2", answer()))])
+        cache.full = False
+        await view.take([recorded(3, completed("q3", answer()))])
+    assert [line["event"] for line in lines] == ["coverage_cache_misses_answers"]
+    assert await cache.get(ACME, "q3") == answer()
     assert await cache.position() == 0

@@ -1,0 +1,63 @@
+"""Making a request durable and giving it to the dispatcher, as one step that its caller's going away does not break."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from bus.clock import Clock
+from bus.events import Event, Submitted
+from bus.fold import RequestState, fold
+from bus.ids import EventId, NewId, RequestId, TenantId
+from bus.log import EventLog
+from scheduler.dispatcher import Dispatcher
+
+_SOURCE: Final = "covey/resolvers"
+
+
+class Acceptance:
+    """Writes the first event of requests. Owns a task for each while it is under way; close it after the doors."""
+
+    def __init__(self, *, log: EventLog, dispatcher: Dispatcher, clock: Clock, new_id: NewId) -> None:
+        self._log = log
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._new_id = new_id
+        self._under_way: set[asyncio.Task[RequestState | None]] = set()
+
+    async def accept(self, request_id: RequestId, tenant_id: TenantId, submitted: Submitted) -> RequestState | None:
+        """The new request, durable and queued; None where one of this id exists.
+
+        A caller that is cancelled meanwhile does not keep a durable request from being queued. Raises LogUnavailable
+        with nothing accepted.
+        """
+        task = asyncio.create_task(self._accept(request_id, tenant_id, submitted), name=f"accept {request_id}")
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def _accept(self, request_id: RequestId, tenant_id: TenantId, submitted: Submitted) -> RequestState | None:
+        event = Event(
+            id=EventId(self._new_id()),
+            source=_SOURCE,
+            subject=request_id,
+            time=self._clock.now(),
+            data=submitted,
+            tenant_id=tenant_id,
+            member_id=submitted.question.member_id,
+            sequence=1,
+            attempt=1,
+        )
+        (recorded,) = await self._log.append([event])
+        state = None if recorded is None else fold(None, recorded)
+        return None if state is None else await self._dispatcher.accept(state)
+
+    def _ended(self, task: asyncio.Task[RequestState | None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked was told, unless they have gone

@@ -1,0 +1,260 @@
+"""The commands: what they take, what they say, and how they end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jwt
+import pytest
+from typer.testing import CliRunner, Result
+
+import console.check
+import console.tail
+from bus.errors import LogLocked
+from cli import cli
+from console.errors import WorkFailed
+
+ROOT = Path(__file__).parents[2]
+PERSON = ["--first-name", "Jane", "--last-name", "Doe", "--birth-date", "2004-04-04", "--card", "AETNA12345"]
+CHECK = ["check", "--payer", "60054", "--member", "m-1", *PERSON]
+COMMANDS = ["demo", "serve", "payer-sim", "check", "token", "schema", "tail"]
+
+
+def covey(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments))
+
+
+def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    result = covey(command, "--help")
+    assert result.exit_code == 0
+    assert re.search(rf"Example: (\S+=\S+ )?covey {command}", " ".join(result.output.split()))
+
+
+def test_help_names_every_command_and_where_to_start() -> None:
+    result = covey("--help")
+    assert result.exit_code == 0 and "covey demo" in result.output
+    for command in COMMANDS:
+        assert command in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["token"],
+        ["serve", "--port", "70000"],
+        [*CHECK, "--deadline", "0"],
+        [*CHECK, "--cache-mode", "SOMETIMES"],
+        [*CHECK[:-6], "--birth-date", "04/04/2004", "--last-name", "Doe", "--card", "A"],
+        ["tail", "--topic", "nonsense"],
+        ["tail", "--from", "-1"],
+    ],
+)
+def test_used_wrongly_is_2(arguments: list[str]) -> None:
+    result = covey(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == "" or arguments == []
+
+
+class TestToken:
+    """`covey token`."""
+
+    @pytest.mark.parametrize(("ttl", "seconds"), [("90s", 90), ("15m", 900), ("2h", 7200), (None, 900)])
+    def test_is_one_line_on_stdout_signed_by_the_development_key(self, ttl: str | None, seconds: int) -> None:
+        options = [] if ttl is None else ["--ttl", ttl]
+        result = covey("token", "--tenant", "t-1", "--member", "m-1", *options)
+        assert result.exit_code == 0 and result.stderr == ""
+        (line,) = result.stdout.splitlines()
+        claims = jwt.decode(line, options={"verify_signature": False})
+        assert claims["mid"] == "m-1" and claims["tid"] == "t-1" and claims["roles"] == ["member"]
+        assert claims["exp"] - claims["iat"] == seconds
+        assert Path("data/development-key.pem").exists()
+
+    @pytest.mark.parametrize("ttl", ["15", "m", "0m", "-5m", "1d", "1.5h", " 15m", "15m\n", "9999999h"])
+    def test_takes_no_other_lengths(self, ttl: str) -> None:
+        result = covey("token", "--tenant", "t-1", "--member", "m-1", "--ttl", ttl)
+        assert result.exit_code == 2 and "90s, 15m, 2h" in result.stderr
+
+    def test_of_a_service_needs_no_member(self) -> None:
+        result = covey("token", "--tenant", "t-1", "--role", "service")
+        assert jwt.decode(result.stdout.strip(), options={"verify_signature": False})["roles"] == ["service"]
+
+    def test_of_a_member_needs_one(self) -> None:
+        result = covey("token", "--tenant", "t-1")
+        assert result.exit_code == 2 and "--member" in result.stderr
+
+    def test_is_refused_in_production(self) -> None:
+        production = {
+            "COVEY_MODE": "production",
+            "COVEY_PAYER_URL": "https://healthcare.example.com",
+            "COVEY_PAYER_API_KEY": "k",
+            "COVEY_PUBLIC_URL": "wss://covey.example.com/graphql",
+            "COVEY_JWT_JWKS_URL": "https://login.example.com/keys",
+            "COVEY_CURSOR_KEY": "c" * 32,
+        }
+        ended = process("token", "--tenant", "t-1", "--member", "m-1", **production)
+        assert ended.returncode == 2 and ended.stdout == ""
+        assert "development only" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_wrong_setting_is_told_without_a_traceback() -> None:
+    ended = process("token", "--tenant", "t-1", "--member", "m-1", COVEY_SLOTZ="15")
+    assert ended.returncode == 2 and ended.stdout == ""
+    assert "did you mean COVEY_SLOTS?" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_help_and_tokens_do_not_wait_for_the_server_to_be_imported() -> None:
+    modules = "strawberry", "uvicorn", "starlette", "httpx", "rich.console"
+    code = (
+        "import sys; from typer.testing import CliRunner, Result; from cli import cli\n"
+        "assert CliRunner().invoke(cli, ['token', '--tenant', 't', '--member', 'm']).exit_code == 0\n"
+        f"print([name for name in {modules!r} if name in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() in ("[]", "['rich.console']")
+
+
+class TestCheck:
+    """`covey check`, in front of its client."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+        """What the client was given; it says that the request ended well."""
+        asked: dict[str, Any] = {}
+
+        async def shown(request: dict[str, Any], **options: Any) -> int:
+            asked.update(options, request=request)
+            return 0
+
+        monkeypatch.setattr(console.check, "shown", shown)
+        return asked
+
+    def test_asks_with_the_defaults_of_the_schema(self, asked: dict[str, Any]) -> None:
+        assert covey(*CHECK, "--token", "t0ken").exit_code == 0
+        assert asked["token"] == "t0ken" and asked["url"] == "http://127.0.0.1:8000/graphql" and not asked["as_json"]
+        assert asked["request"] == {
+            "question": {
+                "memberId": "m-1",
+                "payerId": "60054",
+                "subscriber": {
+                    "memberId": "AETNA12345",
+                    "firstName": "Jane",
+                    "lastName": "Doe",
+                    "dateOfBirth": "2004-04-04",
+                },
+                "serviceTypeCodes": ["30"],
+            },
+            "cacheMode": "DEFAULT",
+            "priority": "INTERACTIVE",
+            "deadlineSeconds": 120,
+        }
+
+    def test_asks_for_what_the_options_say(self, asked: dict[str, Any]) -> None:
+        options = ["--service-type", "30", "--service-type", "98", "--date-of-service", "2026-03-01", "--json"]
+        options += ["--npi", "1999999984", "--provider-name", "Clinic", "--deadline", "9", "--url", "https://x.test"]
+        options += ["--cache-mode", "REQUIRE_FRESH", "--priority", "BACKGROUND", "--token", "t"]
+        assert covey(*CHECK, *options).exit_code == 0
+        question = asked["request"]["question"]
+        assert question["serviceTypeCodes"] == ["30", "98"] and question["dateOfService"] == "2026-03-01"
+        assert question["provider"] == {"npi": "1999999984", "organizationName": "Clinic"}
+        assert asked["request"]["cacheMode"] == "REQUIRE_FRESH" and asked["request"]["priority"] == "BACKGROUND"
+        assert asked["request"]["deadlineSeconds"] == 9 and asked["url"] == "https://x.test" and asked["as_json"]
+
+    def test_makes_itself_a_token_where_none_is_given(self, asked: dict[str, Any]) -> None:
+        assert covey(*CHECK, "--tenant", "t-7").exit_code == 0
+        claims = jwt.decode(asked["token"], options={"verify_signature": False})
+        assert claims["mid"] == "m-1" and claims["tid"] == "t-7"
+
+    def test_without_a_server_fails_with_the_cure(self) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            result = covey(*CHECK, "--url", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        assert result.exit_code == 1 and result.stdout == ""
+        assert "covey demo" in result.stderr and "Traceback" not in result.stderr
+
+
+class TestServe:
+    """`covey serve`, in front of the program it starts."""
+
+    @pytest.fixture
+    def app(self, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+        """A program in the server's place."""
+        app = ModuleType("app")
+
+        async def serve(settings: Any, *, host: str, port: int, on_ready: Any) -> int:
+            on_ready(f"http://{host}:{port}")
+            return 0
+
+        app.serve = serve  # type: ignore[attr-defined]  # a module made here
+        monkeypatch.setitem(sys.modules, "app", app)
+        monkeypatch.setattr("logs.configure", lambda **_: None)
+        return app
+
+    def test_says_on_stderr_where_it_is_ready(self, app: ModuleType) -> None:
+        result = covey("serve", "--port", "8123")
+        assert result.exit_code == 0 and result.stdout == ""
+        assert "http://127.0.0.1:8123" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            (LogLocked("data/covey.db is open in another process."), "open in another process"),
+            (WorkFailed("No."), "No."),
+            (PermissionError(errno.EACCES, "Permission denied", "data"), "data: Permission denied"),
+            (OSError(errno.EADDRINUSE, "Address already in use"), "Address already in use"),
+        ],
+    )
+    def test_fails_with_one_message(self, app: ModuleType, error: Exception, words: str) -> None:
+        async def serve(*_: Any, **__: Any) -> int:
+            raise error
+
+        app.serve = serve  # type: ignore[attr-defined]  # a module made in the fixture
+        result = covey("serve")
+        assert result.exit_code == 1 and result.stdout == ""
+        assert words in result.stderr and len(result.stderr.splitlines()) == 1
+
+    def test_an_unexpected_error_is_not_hidden(self, app: ModuleType) -> None:
+        async def serve(*_: Any, **__: Any) -> int:
+            raise RuntimeError("a fault of ours")
+
+        app.serve = serve  # type: ignore[attr-defined]  # a module made in the fixture
+        assert isinstance(covey("serve").exception, RuntimeError)
+
+    def test_ends_by_ctrl_c(self, app: ModuleType) -> None:
+        async def serve(*_: Any, **__: Any) -> int:
+            raise KeyboardInterrupt
+
+        app.serve = serve  # type: ignore[attr-defined]  # a module made in the fixture
+        assert covey("serve").exit_code == 130
+
+
+class TestTail:
+    """`covey tail`, in front of the log."""
+
+    def test_says_what_to_do_where_there_is_no_log(self) -> None:
+        result = covey("tail")
+        assert result.exit_code == 1 and "COVEY_DATA" in result.stderr
+
+    def test_warns_before_it_shows_health_data(self) -> None:
+        assert "health data" in covey("tail", "--data").stderr

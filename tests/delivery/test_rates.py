@@ -1,0 +1,84 @@
+"""Token buckets: exact, shared by nobody, and forgotten when full."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from bus.ids import MemberId, TenantId
+from delivery.caller import Caller, Role
+from delivery.errors import RateLimited
+from delivery.rates import Rates
+from tests.delivery.harness import NOW, ManualClock
+
+
+def caller(member: str | None, tenant: str = "acme", *roles: Role) -> Caller:
+    return Caller(
+        subject=member or "service",
+        tenant_id=TenantId(tenant),
+        roles=frozenset(roles or {Role.MEMBER}),
+        member_id=None if member is None else MemberId(member),
+        expires_at=NOW + timedelta(hours=1),
+    )
+
+
+def taken(rates: Rates, who: Caller) -> int:
+    """How many operations are let through until one is refused."""
+    for count in range(10_000):
+        try:
+            rates.take(who)
+        except RateLimited as refusal:
+            assert refusal.retry_after_seconds == 1
+            return count
+    return 10_000
+
+
+def test_a_burst_and_then_the_rate() -> None:
+    clock = ManualClock()
+    rates = Rates(clock=clock, operations_per_second=100, burst=200)
+    assert taken(rates, caller("m")) == 200
+    clock.advance(0.5)
+    assert taken(rates, caller("m")) == 50
+    clock.advance(1000)
+    assert taken(rates, caller("m")) == 200
+
+
+def test_refused_operations_do_not_put_off_the_refill() -> None:
+    clock = ManualClock()
+    rates = Rates(clock=clock, operations_per_second=1, burst=1)
+    assert taken(rates, caller("m")) == 1
+    for _ in range(3):
+        clock.advance(0.25)
+        assert taken(rates, caller("m")) == 0
+    clock.advance(0.25)
+    assert taken(rates, caller("m")) == 1
+
+
+def test_members_of_one_id_in_two_tenants_are_two() -> None:
+    rates = Rates(clock=ManualClock(), burst=1)
+    assert taken(rates, caller("m", "acme")) == 1
+    assert taken(rates, caller("m", "other")) == 1
+
+
+def test_services_and_operators_are_not_limited() -> None:
+    rates = Rates(clock=ManualClock(), burst=1)
+    for who in (caller(None, "acme", Role.SERVICE), caller("m", "acme", Role.MEMBER, Role.OPERATOR)):
+        assert taken(rates, who) == 10_000
+    assert len(rates) == 0
+
+
+def test_the_table_holds_members_of_the_last_seconds_only_and_is_bounded() -> None:
+    clock = ManualClock()
+    rates = Rates(clock=clock, operations_per_second=100, burst=200, capacity=10)
+    for number in range(50):
+        rates.take(caller(f"m-{number}"))
+    assert len(rates) == 10
+    clock.advance(2)
+    assert len(rates) == 0
+
+
+def test_a_limit_says_what_to_do() -> None:
+    rates = Rates(clock=ManualClock(), burst=0.5)
+    with pytest.raises(RateLimited, match="less often"):
+        rates.take(caller("m"))

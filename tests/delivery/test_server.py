@@ -1,0 +1,82 @@
+"""The server: a signal drains it, and a second one does not wait."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route, WebSocketRoute
+
+from delivery.server import DrainingServer
+from tests.delivery.harness import Harness, Talk, door_tasks, eventually, member_token
+
+
+async def started(harness: Harness) -> tuple[DrainingServer, asyncio.Task[None]]:
+    server = DrainingServer(harness.config(), harness.drain)
+    serving = asyncio.create_task(server._serve())
+    await eventually(lambda: server.started)
+    harness.port = server.port
+    return server, serving
+
+
+async def test_a_signal_drains_while_it_still_listens_and_then_stops() -> None:
+    harness = Harness(drain_seconds=5)
+    server, serving = await started(harness)
+    async with harness.member() as talk, httpx.AsyncClient(trust_env=False, verify=False) as client:
+        server.handle_exit(signal.SIGTERM, None)
+        await eventually(lambda: harness.drain.active and harness.clock.sleeping == 2)
+        headers = {"authorization": f"Bearer {member_token()}"}
+        assert (await client.post(harness.url, json={"query": "{ hello }"}, headers=headers)).status_code == 503
+        async with harness.member() as late:
+            assert (await late.closed())[0] == 1012
+        assert await talk.alive()
+        harness.clock.advance(5)
+        assert (await talk.closed())[0] == 1012
+    await serving
+    assert not door_tasks()
+    assert len(harness.connections) == 0
+
+
+async def test_a_second_signal_ends_the_drain_and_sockets_hear_1012_all_the_same() -> None:
+    harness = Harness(drain_seconds=3600)
+    server, serving = await started(harness)
+    async with harness.member() as talk:
+        server.handle_exit(signal.SIGTERM, None)
+        await eventually(lambda: harness.drain.active and harness.clock.sleeping == 2)
+        server.handle_exit(signal.SIGTERM, None)
+        assert (await talk.closed())[0] == 1012
+    await serving
+    assert not door_tasks()
+
+
+async def test_a_drain_does_not_wait_for_a_reader_that_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("delivery.drain._CLOSE_SECONDS", 0.05)
+    async with Harness(drain_seconds=0).serving() as harness:
+        async with harness.member() as talk:
+            talk.connection.transport.pause_reading()
+            await talk.subscribe("1", "subscription { firehose(size: 60000) }")
+            await _until_stalled(harness, talk)
+            await harness.drain.run()
+            talk.connection.transport.abort()
+        await eventually(lambda: len(harness.connections) == 0)
+
+
+async def _until_stalled(harness: Harness, talk: Talk) -> None:
+    """Deliveries have come to a halt."""
+    before = -1.0
+    while True:
+        await asyncio.sleep(0.05)
+        now = harness.metrics.registry.get_sample_value("covey_deliveries_total", {"door": "socket"}) or 0.0
+        if now == before > 0:
+            return
+        before = now
+
+
+def test_the_doors_take_the_place_of_strawberrys_own_view() -> None:
+    http, socket = Harness().app().routes
+    assert isinstance(http, Route)
+    assert isinstance(socket, WebSocketRoute)
+    assert isinstance(Harness().app(), Starlette)
