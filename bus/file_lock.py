@@ -17,7 +17,7 @@ class FileLock:
     """
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self._descriptor: int | None = descriptor
 
     @classmethod
     def acquire(cls, path: Path) -> Self:
@@ -44,5 +44,7 @@ class FileLock:
         return cls(descriptor)
 
     def release(self) -> None:
-        """Let others have it. To be called once."""
-        os.close(self._descriptor)
+        """Let others have it; a second time changes nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)

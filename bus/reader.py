@@ -54,6 +54,11 @@ class Reader:
         self._task: asyncio.Task[None]
 
     @property
+    def topic(self) -> Topic:
+        """What it reads."""
+        return self._topic
+
+    @property
     def position(self) -> int:
         """Everything at or before it was taken by every sink."""
         return self._position

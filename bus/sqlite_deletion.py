@@ -23,12 +23,20 @@ _FIRST_NOT_OLDER: Final = {
     Topic.PAYER: "SELECT position FROM events INDEXED BY events_of_payer"
     " WHERE topic = 'payer.events' AND time >= ? ORDER BY position LIMIT 1",
 }
-_DOOMED: Final = """
-SELECT event.position, event.subject, event.sequence
-FROM events AS event LEFT JOIN requests AS request ON request.id = event.subject AND event.sequence IS NOT NULL
-WHERE event.topic = ? AND event.position > ? AND event.position <= ? AND coalesce(request.open, 0) = 0
+_DOOMED: Final = {
+    Topic.RTE: """
+SELECT event.position, subject, event.sequence
+FROM events AS event NOT INDEXED
+LEFT JOIN requests AS request ON request.id = subject AND event.sequence IS NOT NULL
+WHERE topic = 'rte.events' AND event.position > ? AND event.position <= ? AND coalesce(open, 0) = 0
 ORDER BY event.position LIMIT ?
-"""
+""",
+    Topic.PAYER: """
+SELECT position, subject, sequence FROM events INDEXED BY events_of_payer
+WHERE topic = 'payer.events' AND position > ? AND position <= ?
+ORDER BY position LIMIT ?
+""",
+}
 
 
 class Deleted(Struct, frozen=True, kw_only=True):
@@ -50,7 +58,7 @@ def delete_chunk(connection: sqlite3.Connection, topic: Topic, after: int, throu
     None when nothing is left to delete.
     """
     with transaction(connection):
-        doomed = connection.execute(_DOOMED, (topic, after, through, CHUNK_EVENTS)).fetchall()
+        doomed = connection.execute(_DOOMED[topic], (after, through, CHUNK_EVENTS)).fetchall()
         if not doomed:
             return None
         positions = json.dumps([position for position, _, _ in doomed])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, assert_never, cast
@@ -93,8 +93,7 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
         self._door = door
         self._frames = frames
         self._caller: Caller | None = None
-        self._expiry: asyncio.Task[None] | None = None
-        self._running: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._delivered = door.metrics.deliveries.labels(door="socket")
 
     async def end(self, ending: Ending, reason: str) -> None:
@@ -106,13 +105,13 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
 
     async def handle(self) -> None:
         """Talk until either side closes. Never raises: what nobody expected closes with 4500."""
-        self.on_request_accepted()
-        if self.connection_init_timeout_task:
-            self.connection_init_timeout_task.set_name("socket init timeout")
+        init_timeout = self._start(self._wait_for_init(), "socket init timeout")
         try:
             async with contextlib.aclosing(self._frames.iter_json()) as messages:
                 async for message in messages:
                     await self.handle_message(message)
+                    if self.connection_init_received:
+                        init_timeout.cancel()
         except MessageMalformed as error:
             await self.end(Ending.MALFORMED, str(error))
         except WebSocketDisconnected:
@@ -123,13 +122,20 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
         finally:
             await self.shutdown()
 
-    async def handle_connection_init_timeout(self) -> None:
-        await self._door.clock.sleep(self.connection_init_wait_timeout.total_seconds())
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _wait_for_init(self) -> None:
+        await self._door.clock.sleep(self._door.init_timeout_seconds)
         await self.end(Ending.INIT_TIMEOUT, "Connection initialisation timeout")
 
     async def shutdown(self) -> None:
+        """Cancel and await every task of this socket."""
         await super().shutdown()
-        tasks = [*self._running, *([self._expiry] if self._expiry else [])]
+        tasks = list(self._tasks)
         for task in tasks:
             if not task.cancelling():  # a second cancellation would break into the cleaning up after the first
                 task.cancel()
@@ -137,10 +143,7 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def handle_message(self, message: Any) -> None:
-        await self._act_on(message)
-
-    async def _act_on(self, message: ClientMessage) -> None:
+    async def handle_message(self, message: ClientMessage) -> None:  # type: ignore[override]  # ours are checked values
         match message:
             case ConnectionInit():
                 await self._init(message)
@@ -174,9 +177,6 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
             # From the admission to here nothing else could run, so that a drain never closes before the ack.
             await self._frames.send_json({"type": "connection_ack"})
             self.connection_acknowledged = True
-        finally:
-            if self.connection_init_timeout_task:
-                self.connection_init_timeout_task.cancel()
 
     def _admit(self, caller: Caller) -> None:
         if self._door.drain.active:
@@ -184,7 +184,7 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
         self._door.connections.admit(self, caller)
         self._caller = caller
         self.context = self._door.context_factory(caller)
-        self._expiry = asyncio.create_task(self._expire(caller.expires_at), name="socket expiry")
+        self._start(self._expire(caller.expires_at), "socket expiry")
 
     async def _expire(self, expires_at: datetime) -> None:
         clock = self._door.clock
@@ -205,21 +205,15 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
             await self._frames.send_json({"id": operation_id, "type": "error", "payload": [refusal_entry(refusal)]})
             return
         operation = Operation(self, operation_id, request.query, request.variables, request.operation_name)
-        task = asyncio.create_task(self.run_operation(operation), name="socket operation")
-        operation.task = task
+        operation.task = self._start(self.run_operation(operation), "socket operation")
         self.operations[operation_id] = operation
-        self._running.add(task)
         self._door.metrics.subscriptions.inc()
-        task.add_done_callback(self._ended)
+        operation.task.add_done_callback(lambda _: self._door.metrics.subscriptions.dec())
 
     def _check_limits(self, caller: Caller) -> None:
         if len(self.operations) >= self._door.max_subscriptions:
             raise RateLimited(f"A socket may run {self._door.max_subscriptions} operations at once: end one first.")
         self._door.rates.take(caller)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._door.metrics.subscriptions.dec()
 
     async def run_operation(self, operation: Operation[Any, None]) -> None:
         """The operation's task. Its errors reach the client under its id; the socket stays."""

@@ -39,8 +39,7 @@ class StallGuard(WebSocketsSansIOProtocol):
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=self.limits.buffer_bytes)
         raw = transport.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.kernel_buffer_bytes)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.kernel_buffer_bytes)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -66,8 +65,8 @@ class StallGuard(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def _start_deadline(self) -> None:
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(self.limits.write_deadline_seconds, self._drop, "stalled")
+        self._stop_deadline()
+        self._deadline = self.loop.call_later(self.limits.write_deadline_seconds, self._drop, "stalled")
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:

@@ -57,12 +57,12 @@ class TokenVerifier:
         verified = self._verified.get(digest)
         if verified is None or verified.until <= now.timestamp():
             claims = await self._read(token)
-            verified = _Verified(claims.caller(now), min(claims.exp, now.timestamp() + _REMEMBERED_SECONDS))
+            caller = claims.caller(now)
+            until = min(claims.exp, caller.expires_at.timestamp(), now.timestamp() + _REMEMBERED_SECONDS)
+            verified = _Verified(caller, until)
             self._remember(digest, verified)
         if verified.caller.connect_only and door is not Door.SOCKET:
             raise TokenRefused("A connect token opens sockets only.")
-        if verified.caller.expires_at <= now:
-            raise TokenRefused("The token has ended.")
         return verified.caller
 
     def _remember(self, digest: bytes, verified: _Verified) -> None:

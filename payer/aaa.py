@@ -241,9 +241,11 @@ def _path(field: Field | None, error: AaaError, question: Question) -> str | Non
     match field:
         case None:
             return None
-        case Field.PATIENT_NAME | Field.PATIENT_FIRST_NAME | Field.PATIENT_BIRTH:
-            dependent = question.dependent is not None and not error.about_subscriber
-            return f"{'dependent' if dependent else 'subscriber'}.{field}"
+        case Field.PATIENT_FIRST_NAME:
+            return f"{'subscriber' if question.dependent is None else 'dependent'}.{field}"
+        case Field.PATIENT_NAME | Field.PATIENT_BIRTH:
+            subscriber = question.dependent is None or error.about_subscriber
+            return f"{'subscriber' if subscriber else 'dependent'}.{field}"
         case Field.MEMBER_ID | Field.SUBSCRIBER_NAME | Field.DATE_OF_SERVICE | Field.SERVICE_TYPES:
             return field.value
         case _:

@@ -42,6 +42,7 @@ class UseCases(Struct, frozen=True, kw_only=True):
     payers: Payers
     operations: Operations
     websocket_info: WebsocketInfo
+    answers: Answers
     acceptance: Acceptance
     """To be closed after the doors and before the dispatcher."""
 
@@ -92,5 +93,6 @@ def assemble(
         payers=Payers(directory=directory, cursors=cursors),
         operations=Operations(dispatcher=dispatcher),
         websocket_info=WebsocketInfo(connect_tokens=connect_tokens),
+        answers=answers,
         acceptance=acceptance,
     )

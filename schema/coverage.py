@@ -1,4 +1,6 @@
 """Coverage and its benefits."""
+# mypy: disallow-untyped-decorators=False
+# Strawberry's decorators have no types.
 
 from __future__ import annotations
 
@@ -58,9 +60,7 @@ class Coverage:
         return [Benefit.of(benefit) for benefit in self.answer.benefits]
 
     @classmethod
-    def of(cls, answered: CoverageAnswer | None) -> Coverage | None:
-        if answered is None:
-            return None
+    def of(cls, answered: CoverageAnswer) -> Coverage:
         coverage = answered.coverage
         return cls(
             status=coverage.status,

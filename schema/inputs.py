@@ -84,9 +84,9 @@ class CoverageQuestionInput:
         return GivenQuestion(
             member_id=self.member_id,
             payer_id=self.payer_id,
-            provider=self.provider and self.provider.given(),
+            provider=None if self.provider is None else self.provider.given(),
             subscriber=self.subscriber.given(),
-            dependent=self.dependent and self.dependent.given(),
+            dependent=None if self.dependent is None else self.dependent.given(),
             service_type_codes=tuple(self.service_type_codes),
             date_of_service=self.date_of_service,
         )
@@ -95,15 +95,11 @@ class CoverageQuestionInput:
 @strawberry.input(description="A question, and how it is to be answered.")
 class SubmitCoverageRequestInput:
     question: CoverageQuestionInput = strawberry.field(description="What is asked.")
-    cache_mode: CacheMode = strawberry.field(
-        default=CacheMode.DEFAULT, description="What is accepted from the cache."
-    )
+    cache_mode: CacheMode = strawberry.field(default=CacheMode.DEFAULT, description="What is accepted from the cache.")
     priority: Priority = strawberry.field(
         default=Priority.INTERACTIVE, description="How urgent it is; members: INTERACTIVE only."
     )
-    deadline_seconds: int = strawberry.field(
-        default=120, description="When to give up, from now; 1 to 600 seconds."
-    )
+    deadline_seconds: int = strawberry.field(default=120, description="When to give up, from now; 1 to 600 seconds.")
     idempotency_key: str | None = strawberry.field(
         default=None,
         description="1 to 128 printable ASCII characters, unique per caller, kept at least 24 hours: a submission with "

@@ -28,9 +28,7 @@ class Failure:
     follow_up: str | None = strawberry.field(description="What the payer asks to be done.")
 
     @classmethod
-    def of(cls, failure: bus.failure.Failure | None) -> Failure | None:
-        if failure is None:
-            return None
+    def of(cls, failure: bus.failure.Failure) -> Failure:
         return cls(
             code=failure.code,
             kind=failure.kind,
@@ -74,8 +72,8 @@ class CoverageRequest:
             deadline=state.deadline,
             queue_position=state.queue_position,
             estimated_wait_seconds=state.estimated_wait_seconds,
-            coverage=Coverage.of(answer.coverage),
-            failure=Failure.of(state.failure),
+            coverage=None if answer.coverage is None else Coverage.of(answer.coverage),
+            failure=None if state.failure is None else Failure.of(state.failure),
             cursor=Cursor(answer.cursor),
         )
 

@@ -93,6 +93,4 @@ def cancel_result(result: CancelResult) -> CoverageRequestCancelled | Refused:
 
 
 def _refused(refused: resolvers.refusal.Refused) -> Refused:
-    return Refused(
-        reason=refused.reason, message=refused.message, retry_after_seconds=refused.retry_after_seconds
-    )
+    return Refused(reason=refused.reason, message=refused.message, retry_after_seconds=refused.retry_after_seconds)

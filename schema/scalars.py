@@ -30,7 +30,7 @@ def _parse_date_time(given: object) -> datetime:
 
 def _parse_cursor(given: object) -> Cursor:
     if not isinstance(given, str):
-        raise ValueError("no cursor")  # noqa: TRY004 - the executor tells all coercion errors alike
+        raise ValueError("no cursor")
     return Cursor(given)
 
 

@@ -109,6 +109,7 @@ def test_production_takes_unencrypted_urls_of_this_machine_only(
         ("COVEY_LEASE_SECONDS", "nan", "a number above 0 to 3,600"),
         ("COVEY_DRAIN_SECONDS", "inf", "a number from 0 to 3,600"),
         ("COVEY_PROVIDER_NPI", "1999999985", "check digit"),
+        ("COVEY_PROVIDER_NPI", "1999999986", "check digit"),
         ("COVEY_PROVIDER_NPI", "199999998٤", "check digit"),
         ("COVEY_PROVIDER_NAME", "x" * 61, "text of up to 60 characters"),
         ("COVEY_ALLOWED_ORIGINS", "https://a.example.com,*", "https://app.example.com"),

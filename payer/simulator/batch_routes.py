@@ -112,14 +112,14 @@ def _read(body: object, directory: Directory) -> _Submission:
     if not _NAME.fullmatch(name):
         problems.append(Problem("/name", "Letters, digits, - and _ only, 100 at most."))
     if not 1 <= len(given) <= _MOST_ITEMS:
-        problems.append(Problem("/items", "From 1 to 10,000 items."))
+        raise Malformed(Problem("/items", "From 1 to 10,000 items."))
     if hours is None:
         hours = _RETRY_HOURS[0]
     if not isinstance(hours, int) or hours not in _RETRY_HOURS:
         problems.append(Problem("/maxRetryHours", "From 8 to 24."))
         hours = 0
     read = []
-    for place, item in enumerate(given[:_MOST_ITEMS]):
+    for place, item in enumerate(given):
         try:
             read.append(_item(item, directory))
         except Malformed as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 from random import Random
-from typing import Final, assert_never
+from typing import Final
 
 _MEDIAN_SECONDS: Final = 3.0
 _P95_SECONDS: Final = 12.0
@@ -40,22 +40,9 @@ class Behaviour(StrEnum):
 
 
 def seconds_of(behaviour: Behaviour, randomness: Random) -> float:
-    """How long one call takes, before the simulator's speed divides it."""
-    match behaviour:
-        case Behaviour.SIMHANG:
-            return _HOLD_SECONDS
-        case Behaviour.SIMSLOW:
-            return randomness.uniform(*_SLOW_SECONDS)
-        case Behaviour.SIM429:
-            return 0.0
-        case (
-            Behaviour.SIMOK
-            | Behaviour.SIMDOWN
-            | Behaviour.SIMFLAKY
-            | Behaviour.SIM500
-            | Behaviour.SIMREJECT
-            | Behaviour.SIMGARBAGE
-        ):
-            return min(randomness.lognormvariate(math.log(_MEDIAN_SECONDS), _SIGMA), _LONGEST_SECONDS)
-        case _:
-            assert_never(behaviour)
+    """How long one call takes once it has its slot, before the simulator's speed divides it."""
+    if behaviour is Behaviour.SIMHANG:
+        return _HOLD_SECONDS
+    if behaviour is Behaviour.SIMSLOW:
+        return randomness.uniform(*_SLOW_SECONDS)
+    return min(randomness.lognormvariate(math.log(_MEDIAN_SECONDS), _SIGMA), _LONGEST_SECONDS)

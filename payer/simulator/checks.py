@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from itertools import cycle
-from typing import Final, assert_never
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,6 +25,10 @@ _MOST_BYTES: Final = 64 * 1024
 _TOO_MANY: Final = {
     "code": "TOO_MANY_REQUESTS",
     "message": "The request was throttled: CUSTOMER_LIMIT on concurrent requests reached.",
+}
+_FAILURES: Final = {
+    Behaviour.SIMHANG: (504, "The payer did not answer."),
+    Behaviour.SIM500: (500, "Something went wrong."),
 }
 
 
@@ -93,27 +96,13 @@ class RealTimeChecks:
         if not in_time:
             return json_response({"code": "SERVICE_UNAVAILABLE", "message": "The service stops."}, 503)
 
-        def answer() -> Response:
-            finding = self._payers.finding(payer, inquiry, behaviour)
-            reply = self._payers.reply(payer, inquiry, finding, test_mode=in_test_mode(request))
-            return json_response(render(reply))
-
-        return self._respond(behaviour, answer)
-
-    def _respond(self, behaviour: Behaviour, answer: Callable[[], Response]) -> Response:
-        match behaviour:
-            case Behaviour.SIMOK | Behaviour.SIMSLOW | Behaviour.SIMDOWN | Behaviour.SIMFLAKY | Behaviour.SIMREJECT:
-                return answer()
-            case Behaviour.SIMGARBAGE:
-                return next(self._garbage)(answer())
-            case Behaviour.SIMHANG:
-                return json_response({"code": "GATEWAY_TIMEOUT", "message": "The payer did not answer."}, 504)
-            case Behaviour.SIM500:
-                return json_response({"code": "INTERNAL_SERVER_ERROR", "message": "Something went wrong."}, 500)
-            case Behaviour.SIM429:
-                return json_response(_TOO_MANY, 429)
-            case _:
-                assert_never(behaviour)
+        if behaviour in _FAILURES:
+            status, message = _FAILURES[behaviour]
+            return json_response({"message": message}, status)
+        finding = self._payers.finding(payer, inquiry, behaviour)
+        reply = self._payers.reply(payer, inquiry, finding, test_mode=in_test_mode(request))
+        answer = json_response(render(reply))
+        return next(self._garbage)(answer) if behaviour is Behaviour.SIMGARBAGE else answer
 
     async def _hold(self, request: Request, seconds: float) -> bool:
         """Let the call's time pass; whether it did, rather than the server stopping."""
@@ -136,8 +125,8 @@ class RealTimeChecks:
 
 
 async def _until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    """The body has been read: the next message is the caller's going."""
+    await request.receive()
 
 
 def _not_json(_: Response) -> Response:

@@ -204,8 +204,8 @@ async def memory_log() -> AsyncIterator[MemoryLog]:
 def open_sqlite(tmp_path: Path) -> OpenSqlite:
     """Opens the log of this test's folder; keyword arguments go to `SqliteLog.open`."""
 
-    async def open_log(path: Path = tmp_path / "log.sqlite", **options: Any) -> SqliteLog:
-        return await SqliteLog.open(path, clock=SystemClock(), new_epoch=lambda: "epoch1", metrics=Metrics(), **options)
+    async def open_log(path: Path = tmp_path / "log.sqlite", epoch: str = "epoch1", **options: Any) -> SqliteLog:
+        return await SqliteLog.open(path, clock=SystemClock(), new_epoch=lambda: epoch, metrics=Metrics(), **options)
 
     return open_log
 

@@ -182,7 +182,7 @@ async def _play(
     return client, log
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=150)
 @given(moves, pauses, st.integers(1, 4), st.integers(1, 3))
 def test_a_member_collects_each_event_once_and_in_order(
     moves: list[Move], pauses: list[int], tail_bound: int, batch: int
@@ -193,7 +193,7 @@ def test_a_member_collects_each_event_once_and_in_order(
     assert _of(client.collected, Topic.PAYER) == _of(counted, Topic.PAYER)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(moves, pauses, st.integers(1, 4), st.integers(1, 3))
 def test_a_request_is_collected_whole_and_ends(
     moves: list[Move], pauses: list[int], tail_bound: int, batch: int
@@ -206,7 +206,7 @@ def test_a_request_is_collected_whole_and_ends(
     assert client.collected == expected
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(moves, pauses, st.integers(1, 4), st.integers(1, 3))
 def test_payers_are_collected_once_and_in_order(
     moves: list[Move], pauses: list[int], tail_bound: int, batch: int

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
+import httpx
 import msgspec
+import pytest
 import strawberry
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -114,6 +116,10 @@ class Mutation:
         return by
 
 
+def _not_found() -> int:
+    raise GraphQLError("There is no such request.", extensions={"code": "NOT_FOUND"})
+
+
 ended: list[str] = []
 """Streams whose cleaning up has run."""
 
@@ -150,8 +156,7 @@ class Subscription:
 
     @strawberry.subscription
     async def missing(self) -> AsyncGenerator[int, None]:
-        raise GraphQLError("There is no such request.", extensions={"code": "NOT_FOUND"})
-        yield 1
+        yield _not_found()
 
 
 class CodedSchema(strawberry.Schema):
@@ -198,6 +203,12 @@ def service_token(subject: str = "batch") -> str:
     return sign(sub=subject, roles=["service"], mid=None)
 
 
+def operator_token() -> str:
+    return sign_development_token(
+        KEY, tenant_id=TENANT, roles=[Role.OPERATOR], member_id=None, ttl_seconds=60, now=NOW, token_id="t-op"
+    )
+
+
 @dataclass(kw_only=True)
 class Harness:
     """What a test may set before it serves, and look at while it does."""
@@ -212,11 +223,11 @@ class Harness:
     burst: float = 10_000.0
     drain_seconds: float = 10.0
     connect_seconds: int = 300
-    stall: StallLimits = StallLimits()
+    stall: StallLimits = field(default_factory=StallLimits)
     protocol: type[StallGuard] | None = None
     page: ASGIApp | None = None
     schema: strawberry.Schema = SCHEMA
-    context_factory: Any = staticmethod(lambda caller: caller)
+    context_factory: Callable[[Caller], object] = field(default=lambda caller: caller)
     ping_seconds: float = 20.0
     port: int = 0
 
@@ -341,23 +352,30 @@ class Talk:
         await self.send({"type": "ping", "payload": {"n": 1}})
         while (message := await self.receive())["type"] != "pong":
             pass
-        return message["payload"] == {"n": 1}
+        return bool(message["payload"] == {"n": 1})
+
+    async def _read_on(self) -> None:
+        while True:
+            await self.connection.recv()
 
     async def closed(self) -> tuple[int, str]:
         """The code and reason it is closed with; what comes before is passed over."""
-        try:
-            async with asyncio.timeout(10):
-                while True:
-                    await self.connection.recv()
-        except ConnectionClosed as end:
-            assert end.rcvd is not None, "dropped without a close frame (1006)"
-            return end.rcvd.code, end.rcvd.reason
+        async with asyncio.timeout(10):
+            with pytest.raises(ConnectionClosed) as end:
+                await self._read_on()
+        assert end.value.rcvd is not None, "dropped without a close frame (1006)"
+        return end.value.rcvd.code, end.value.rcvd.reason
 
 
-async def eventually(condition: Any, seconds: float = 10.0) -> None:
+def http_client(**how: Any) -> httpx.AsyncClient:
+    """For plain HTTP on this machine: without proxies, and without the 30 ms that a TLS context costs."""
+    return httpx.AsyncClient(trust_env=False, verify=False, **how)  # noqa: S501 (no TLS here)
+
+
+async def eventually(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Wait until it holds; the time is only how long a broken test hangs."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (conditions of many kinds, without events of their own)
             await asyncio.sleep(0.005)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 
-import httpx
 import msgspec
 from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 
-from tests.delivery.harness import Harness, Talk, door_tasks, eventually, member_token
+from tests.delivery.harness import Harness, Talk, door_tasks, eventually, http_client, member_token
 
 CASES = 1000
 BODIES = [
@@ -65,7 +64,7 @@ async def test_no_mutated_body_is_ever_a_500(served: Harness) -> None:
     headers = {"authorization": f"Bearer {member_token()}", "content-type": "application/json"}
     statuses = set()
     with capture_logs() as logs:
-        async with httpx.AsyncClient(headers=headers, trust_env=False, verify=False) as client:
+        async with http_client(headers=headers) as client:
             for _ in range(CASES):
                 answer = await client.post(served.url, content=mutate(seed, seed.choice(BODIES)))
                 statuses.add(answer.status_code)
@@ -87,9 +86,8 @@ async def test_no_mutated_message_ever_crashes_the_handler(served: Harness) -> N
                     await _send_mutated(seed, talk)
                     await _until_pong(talk)
             except ConnectionClosed as end:
-                assert end.rcvd is not None
-                codes.add(end.rcvd.code)
-    assert codes == {4400, 4409, 4429, 1007} - ({4409} - codes)
+                codes.add(end.rcvd.code if end.rcvd else 1006)
+    assert {4400, 4429} <= codes <= {4400, 4409, 4429, 1007}  # 1007: text that is not UTF-8
     await eventually(lambda: len(served.connections) == 0 and not door_tasks())
     assert served.metrics.registry.get_sample_value("covey_internal_errors_total", {"where": "socket"}) is None
 

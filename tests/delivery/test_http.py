@@ -11,7 +11,17 @@ import pytest
 from starlette.responses import HTMLResponse
 from structlog.testing import capture_logs
 
-from tests.delivery.harness import SECRET, CodedSchema, Harness, Mutation, Query, member_token, service_token, sign
+from tests.delivery.harness import (
+    SECRET,
+    CodedSchema,
+    Harness,
+    Mutation,
+    Query,
+    http_client,
+    member_token,
+    service_token,
+    sign,
+)
 from tests.delivery.test_tokens import caller
 
 GRAPHQL = "application/graphql-response+json"
@@ -26,9 +36,7 @@ async def client(served: Harness) -> AsyncIterator[httpx.AsyncClient]:
 
 def client_of(harness: Harness, token: str = TOKEN) -> httpx.AsyncClient:
     headers = {"authorization": f"Bearer {token}"}
-    return httpx.AsyncClient(
-        base_url=harness.url.removesuffix("/graphql"), headers=headers, trust_env=False, verify=False
-    )
+    return http_client(base_url=harness.url.removesuffix("/graphql"), headers=headers)
 
 
 def code(answer: httpx.Response) -> str:
@@ -151,7 +159,7 @@ async def test_a_charset_of_utf_8_is_good(client: httpx.AsyncClient) -> None:
 )
 async def test_a_missing_or_bad_token_is_401(served: Harness, authorization: str | None, said: str) -> None:
     headers = {} if authorization is None else {"authorization": authorization}
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+    async with http_client() as client:
         answer = await client.post(served.url, json={"query": "{ hello }"}, headers=headers)
     assert (answer.status_code, code(answer)) == (401, "UNAUTHENTICATED")
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -160,13 +168,13 @@ async def test_a_missing_or_bad_token_is_401(served: Harness, authorization: str
 
 
 async def test_two_authorization_headers_are_refused(served: Harness) -> None:
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+    async with http_client() as client:
         headers = [("authorization", f"Bearer {TOKEN}"), ("authorization", f"Bearer {member_token('m-2')}")]
         assert (await client.post(served.url, json={"query": "{ hello }"}, headers=headers)).status_code == 401
 
 
 async def test_the_scheme_may_be_in_any_case(served: Harness) -> None:
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+    async with http_client() as client:
         headers = {"authorization": f"bEARER {TOKEN}"}
         assert (await client.post(served.url, json={"query": "{ hello }"}, headers=headers)).status_code == 200
 

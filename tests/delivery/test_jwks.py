@@ -15,9 +15,10 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from delivery.errors import KeysUnavailable, TokenRefused
 from delivery.jwks import JwksKeys
-from tests.delivery.harness import Harness, ManualClock, member_token
+from tests.delivery.harness import Harness, ManualClock, http_client, member_token
 
 PRIVATE = Ed25519PrivateKey.generate()
+WEAK_RSA = rsa.generate_private_key(65537, 1024)  # noqa: S505 (weak on purpose)
 
 
 def entry(key_id: str | None, **changes: object) -> dict[str, object]:
@@ -34,7 +35,7 @@ class Issuer:
         self.clock = ManualClock()
         self.keys = JwksKeys(
             url="https://issuer.example/jwks",
-            client=httpx.AsyncClient(transport=httpx.MockTransport(self._handle)),
+            client=http_client(transport=httpx.MockTransport(self._handle)),
             clock=self.clock,
         )
 
@@ -114,7 +115,7 @@ async def test_an_issuer_never_reached_is_unavailable_and_asked_again_after_a_pa
 
 
 async def test_only_public_signature_keys_are_taken() -> None:
-    weak: dict[str, object] = RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key(), as_dict=True)
+    weak: dict[str, object] = RSAAlgorithm.to_jwk(WEAK_RSA.public_key(), as_dict=True)
     good: dict[str, object] = RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 2048).public_key(), as_dict=True)
     curve: dict[str, object] = ECAlgorithm.to_jwk(ec.generate_private_key(ec.SECP256R1()).public_key(), as_dict=True)
     secret: dict[str, object] = {"kty": "oct", "k": "c2VjcmV0", "kid": "secret"}
@@ -149,7 +150,7 @@ async def test_the_doors_say_that_keys_are_away_in_a_way_that_clients_come_back_
     issuer.answer = broken("unreachable")
     harness = Harness()
     harness.verifier._keys = issuer.keys
-    async with harness.serving(), httpx.AsyncClient(trust_env=False, verify=False) as client:
+    async with harness.serving(), httpx.AsyncClient() as client:
         token = member_token()
         answer = await client.post(harness.url, json={"query": "{hello}"}, headers={"authorization": f"Bearer {token}"})
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
@@ -161,5 +162,5 @@ async def test_the_doors_say_that_keys_are_away_in_a_way_that_clients_come_back_
 
 
 def test_the_sample_entry_is_a_jwk() -> None:
-    key: Any = jwt.PyJWK.from_dict(entry("a"))  # type: ignore[arg-type]  # its own alias of a dict
+    key: Any = jwt.PyJWK.from_dict(entry("a"))
     assert key.algorithm_name == "EdDSA"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
 from delivery.server import DrainingServer
-from tests.delivery.harness import Harness, Talk, door_tasks, eventually, member_token
+from tests.delivery.harness import Harness, Talk, door_tasks, eventually, http_client, member_token
 
 
 async def started(harness: Harness) -> tuple[DrainingServer, asyncio.Task[None]]:
@@ -25,7 +24,7 @@ async def started(harness: Harness) -> tuple[DrainingServer, asyncio.Task[None]]
 async def test_a_signal_drains_while_it_still_listens_and_then_stops() -> None:
     harness = Harness(drain_seconds=5)
     server, serving = await started(harness)
-    async with harness.member() as talk, httpx.AsyncClient(trust_env=False, verify=False) as client:
+    async with harness.member() as talk, http_client() as client:
         server.handle_exit(signal.SIGTERM, None)
         await eventually(lambda: harness.drain.active and harness.clock.sleeping == 2)
         headers = {"authorization": f"Bearer {member_token()}"}

@@ -13,7 +13,6 @@ from tests.delivery.harness import (
     NOW,
     TENANT,
     Harness,
-    Talk,
     door_tasks,
     ended,
     eventually,

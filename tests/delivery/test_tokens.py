@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt.api_jws import PyJWS
 
 from bus.ids import MemberId, TenantId
 from delivery.caller import Caller, Role
@@ -21,9 +22,10 @@ from delivery.connect_tokens import CONNECT_KEY_ID, ConnectTokens
 from delivery.errors import ConnectTokenRefused, KeyUnusable, TokenRefused
 from delivery.keys import FixedKey, KeySource, public_key, verifying_key
 from delivery.tokens import Door, TokenVerifier
-from tests.delivery.harness import KEY, NOW, TENANT, Harness, ManualClock, member_token, service_token, sign
+from tests.delivery.harness import KEY, NOW, TENANT, Harness, ManualClock, member_token, operator_token, sign
 
 SECONDS = int(NOW.timestamp())
+WEAK_RSA = rsa.generate_private_key(65537, 1024)  # noqa: S505 (weak on purpose)
 
 
 def verifier(keys: KeySource = KEY.source, clock: ManualClock | None = None) -> TokenVerifier:
@@ -65,7 +67,8 @@ async def test_a_development_token_is_one() -> None:
     caller = await verifier().verify(member_token("m-9", ttl_seconds=60), Door.HTTP)
     assert (caller.subject, caller.member_id, caller.token_id) == ("m-9", "m-9", "t-m-9")
     assert caller.expires_at == NOW + timedelta(seconds=60)
-    assert (await verifier().verify(service_token(), Door.HTTP)).subject == "batch"
+    operator = await verifier().verify(operator_token(), Door.HTTP)
+    assert (operator.subject, operator.member_id, operator.is_operator) == ("operator", None, True)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +123,11 @@ async def test_an_explicit_null_is_no_claim() -> None:
     claims = jwt.decode(sign(), options={"verify_signature": False})
     for name in ("mid", "use", "sexp", "nbf", "jti"):
         await refusal(KEY.sign(claims | {name: None}), Door.SOCKET)
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"null", b"{", b"\xff", b"[" * 3000])
+async def test_a_signed_payload_that_is_no_object_is_refused(payload: bytes) -> None:
+    await refusal(PyJWS().encode(payload, KEY._private_key, algorithm="EdDSA"))
 
 
 async def test_a_refusal_names_the_claim_and_not_its_value() -> None:
@@ -210,7 +218,7 @@ def test_a_public_key_may_be_a_file(tmp_path: Any) -> None:
         "-----BEGIN PUBLIC KEY-----\nnonsense\n-----END PUBLIC KEY-----\n",
         *(
             key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-            for key in (rsa.generate_private_key(65537, 1024), ec.generate_private_key(ec.SECP256K1()))
+            for key in (WEAK_RSA, ec.generate_private_key(ec.SECP256K1()))
         ),
     ],
 )

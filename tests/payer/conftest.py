@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import httpx
 import pytest
 from msgspec import Struct
+from starlette.applications import Starlette
 
 from bus.clock import SystemClock
 from bus.ids import MemberId, PayerId, RequestId
@@ -22,9 +24,21 @@ from payer.stedi import StediApi, StediClient
 NOON: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 KEY: Final = "test_5tRoNgLyKePt"
 REQUEST: Final = RequestId("request-1")
+_NO_CERTIFICATES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 JORDAN: Final = Dependent(
     first_name="Jordan", last_name="Doe", date_of_birth=date(2001, 7, 14), relationship=Relationship.CHILD
 )
+
+CURRENT_BODY: dict[str, Any] = {
+    "payerId": "SIMOK",
+    "provider": {"name": {"organization": "A"}, "npi": "1999999984"},
+    "subscriber": {"memberId": "CARD1"},
+}
+LEGACY_BODY: dict[str, Any] = {
+    "tradingPartnerServiceId": "SIMOK",
+    "provider": {"organizationName": "A", "npi": "1999999984"},
+    "subscriber": {"memberId": "CARD1"},
+}
 
 
 class FixedClock(SystemClock):
@@ -39,6 +53,7 @@ def question(
     card: str = "CARD1",
     name: str = "Jane Doe",
     born: str = "2000-01-01",
+    *,
     dependent: Dependent | None = None,
     service_types: tuple[str, ...] = ("30",),
 ) -> Question:
@@ -54,6 +69,11 @@ def question(
         service_type_codes=service_types,
         date_of_service=NOON.date(),
     )
+
+
+def plain_http() -> httpx.AsyncClient:
+    """A client that does not read the machine's certificates, which takes long."""
+    return httpx.AsyncClient(verify=_NO_CERTIFICATES)
 
 
 def client(http: httpx.AsyncClient, url: str, api: StediApi = StediApi.CURRENT, seconds: float = 30.0) -> StediClient:
@@ -82,15 +102,25 @@ class Simulator(Struct):
         return stats
 
 
-Simulators = Callable[..., AbstractAsyncContextManager[Simulator]]
-
-
 @asynccontextmanager
 async def simulated(slots: int = 15, speed: float = 100_000.0, seed: int = 1) -> AsyncIterator[Simulator]:
     """A simulator over real HTTP; quick unless told otherwise."""
     app = simulator_app(seed, slots, speed, FixedClock())
-    async with running_simulator(app) as url, httpx.AsyncClient() as http:
+    async with running_simulator(app) as url, plain_http() as http:
         yield Simulator(http, url)
+
+
+@asynccontextmanager
+async def in_process(app: Starlette) -> AsyncIterator[Simulator]:
+    """A simulator without a socket, for what does not depend on one."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
+        yield Simulator(http, "http://simulator.test")
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[Simulator]:
+    async with in_process(simulator_app(1, 15, 100_000.0, FixedClock())) as simulator:
+        yield simulator
 
 
 @pytest.fixture

@@ -16,6 +16,9 @@ PROVIDER = FailureKind.PROVIDER
 INTERNAL = FailureKind.INTERNAL
 DOWN = FailureKind.PAYER_UNAVAILABLE
 
+PROVIDER_CODES = ("43", "44", "45", "46", "47", "48", "49", "50", "51", "52", "53", "97")
+REVIEW_CODES = ("04", "35", "98", "AA", "AE", "AF", "AG", "AO", "CI", "E8", "IA", "MA")
+
 # code, HTTP status -> outcome, kind, field
 ROWS: list[tuple[str, int, type, FailureKind, str | None]] = [
     ("42", 200, Unreachable, DOWN, None),
@@ -24,7 +27,7 @@ ROWS: list[tuple[str, int, type, FailureKind, str | None]] = [
     ("79", 200, Unreachable, DOWN, None),
     ("79", 400, Rejection, INTERNAL, None),
     ("41", 200, Rejection, FailureKind.ENROLLMENT, None),
-    *((code, 200, Rejection, PROVIDER, None) for code in "43 44 45 46 47 48 49 50 51 52 53 97".split()),
+    *((code, 200, Rejection, PROVIDER, None) for code in PROVIDER_CODES),
     ("44", 400, Rejection, PROVIDER, None),
     ("58", 200, Rejection, MEMBER, "subscriber.dateOfBirth"),
     ("64", 200, Rejection, MEMBER, "subscriber.memberId"),
@@ -40,10 +43,10 @@ ROWS: list[tuple[str, int, type, FailureKind, str | None]] = [
     ("71", 200, Rejection, MEMBER, "subscriber.dateOfBirth"),
     ("77", 200, Rejection, MEMBER, "subscriber.firstName"),
     ("78", 200, Rejection, MEMBER, "subscriber.memberId"),
-    *((code, 200, Rejection, INTERNAL, None) for code in "15 33 T4".split()),
-    *((code, 200, Rejection, MEMBER, "serviceTypeCodes") for code in "54 55 69 70".split()),
-    *((code, 200, Rejection, MEMBER, "dateOfService") for code in "56 57 60 61 62 63".split()),
-    *((code, 200, Rejection, INTERNAL, None) for code in "04 35 98 AA AE AF AG AO CI E8 IA MA".split()),
+    *((code, 200, Rejection, INTERNAL, None) for code in ("15", "33", "T4")),
+    *((code, 200, Rejection, MEMBER, "serviceTypeCodes") for code in ("54", "55", "69", "70")),
+    *((code, 200, Rejection, MEMBER, "dateOfService") for code in ("56", "57", "60", "61", "62", "63")),
+    *((code, 200, Rejection, INTERNAL, None) for code in REVIEW_CODES),
     ("Z9", 200, Rejection, INTERNAL, None),
 ]
 
@@ -106,6 +109,7 @@ def test_what_a_person_can_mend_goes_before_what_only_time_mends(codes: tuple[st
         ("65", "", "dependent.lastName"),
         ("67", "", "dependent.firstName"),
         ("77", "", "dependent.firstName"),
+        ("77", "SUBSCRIBER", "dependent.firstName"),
         ("75", "", "subscriber.memberId"),
         ("73", "", "subscriber.lastName"),
     ],

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -474,6 +474,7 @@ def test_what_is_no_answer_is_told_apart(body: object) -> None:
 
 # Whatever comes.
 
+_THOROUGH = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
@@ -491,18 +492,21 @@ def _mutated(template: object) -> st.SearchStrategy[object]:
     return st.just(template) | _json
 
 
+@_THOROUGH
 @given(_mutated(LEGACY_ANSWER))
 def test_no_json_in_the_older_shape_raises(body: object) -> None:
     statement = legacy_shape.read(body)
     assert statement is None or covered(statement)
 
 
+@_THOROUGH
 @given(_mutated(CURRENT_ANSWER))
 def test_no_json_in_the_current_shape_raises(body: object) -> None:
     statement = current_shape.read(body)
     assert statement is None or covered(statement)
 
 
+@_THOROUGH
 @given(_json)
 def test_no_value_raises(value: object) -> None:
     days(value)

@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 
 from bus.clock import SystemClock
+from payer.directory import Directory
 from payer.simulator.app import simulator_app
-from payer.simulator.running import running_simulator
-from tests.payer.conftest import KEY, NOON, Simulator
+from payer.simulator.batches import Batches, NewItem
+from payer.simulator.inquiry import legacy_inquiry
+from payer.simulator.payers import SimulatedPayers
+from tests.payer.conftest import KEY, NOON, Simulator, in_process
 
 MANAGER = "/2024-04-01/eligibility-manager"
 SUBMIT = f"{MANAGER}/batch-eligibility"
@@ -37,8 +39,8 @@ def clock() -> SetClock:
 @pytest.fixture
 async def simulator(clock: SetClock) -> AsyncIterator[Simulator]:
     app = simulator_app(seed=1, slots=1, speed=1.0, clock=clock)
-    async with running_simulator(app) as url, httpx.AsyncClient() as http:
-        yield Simulator(http, url)
+    async with in_process(app) as simulator:
+        yield simulator
 
 
 def item(number: int, payer_id: str = "SIMOK", card: str | None = None) -> dict[str, Any]:
@@ -194,9 +196,16 @@ async def test_what_cannot_be_looked_up_is_refused(simulator: Simulator, path: s
     assert response.status_code == status
 
 
-async def test_the_oldest_batches_are_forgotten(simulator: Simulator) -> None:
-    oldest = await submitted(simulator, item(1), name="oldest")
-    for name in ("second", "third"):
-        await submitted(simulator, *([item(1)] * 10_000), name=name)
-    response = await simulator.http.get(f"{simulator.url}{MANAGER}/batch/{oldest}", headers={"Authorization": KEY})
-    assert response.status_code == 404
+def test_the_oldest_batches_are_forgotten(clock: SetClock) -> None:
+    directory = Directory.load(include_simulated=True)
+    batches = Batches(SimulatedPayers(directory, 1, 1.0, clock), 1.0, clock)
+    payer = directory.find("SIMOK")
+    assert payer is not None
+    new = NewItem(identifier="item", inquiry=legacy_inquiry(item(1)), payer=payer)
+    oldest, second, third = (
+        batches.submit(name, [new] * count, 8, test_mode=True)
+        for name, count in (("oldest", 1), ("second", 10_000), ("third", 10_000))
+    )
+    assert batches.get(oldest.id) is None
+    assert batches.get(second.id) is second
+    assert batches.get(third.id) is third

@@ -50,9 +50,12 @@ def flood(
     enrollment_rate: float = 0.3,
     make: Callable[[], Scheduler] = guarded,
 ) -> Flood:
-    """Bars 7 and 8: people and enrollment come at random, batch work always waits. The first minute is not counted."""
+    """Bars 7 and 8: people and enrollment come at random, batch work always waits. The first minute is not counted.
+
+    So many payers that their caps seldom matter, as in the mix that the bars were taken from.
+    """
     random = Random(seed)
-    asks = Asks(random)
+    asks = Asks(random, payers=200)
     simulation = Simulation(make(), lambda ask: call_seconds(random))
 
     def come(priority: Priority, rate: float) -> None:
@@ -99,7 +102,7 @@ class DeadPayer(Struct, frozen=True):
 
 
 def dead_payer(seed: int, span_seconds: float, *, make: Callable[[], Scheduler] = guarded) -> DeadPayer:
-    """Bar 9: 30 % of what people ask goes to a payer that hangs longer than a call is waited for; batch work never ends."""
+    """Bar 9: 30 % of what people ask goes to a payer that hangs for longer than a call; batch work never ends."""
     random = Random(seed)
     asks = Asks(random)
     simulation = Simulation(make(), lambda ask: 121.0 if ask.payer_id == HUNG else call_seconds(random))

@@ -1,4 +1,4 @@
-"""A world in virtual time around a scheduler: asks that come, a vendor that counts by itself, and a record of it all."""
+"""A world in virtual time around a scheduler: asks that come, a vendor that counts by itself, a record of it all."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class Simulation:
         self._wakeup = None
 
     def _begin(self, grant: Grant) -> None:
-        ask, offered, estimate = self._offered[grant.waiters[0]]
+        ask = self._offered[grant.waiters[0]][0]
         for request_id in grant.waiters:
             asked, at, estimated = self._offered.pop(request_id)
             self.waits.append(Waited(asked, at, self.now, estimated))

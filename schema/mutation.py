@@ -1,0 +1,37 @@
+"""The mutations."""
+# mypy: disallow-untyped-decorators=False
+# Strawberry's decorators have no types.
+
+from __future__ import annotations
+
+import strawberry
+
+from schema.context import ContextInfo
+from schema.inputs import SubmitCoverageRequestInput
+from schema.results import (
+    CancelCoverageRequestResult,
+    SubmitCoverageRequestResult,
+    cancel_result,
+    submit_result,
+)
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation(
+        description="Ask whether somebody is covered. Answers at once: from the cache, or with a request to follow."
+    )
+    async def submit_coverage_request(
+        self,
+        info: ContextInfo,
+        input: SubmitCoverageRequestInput,  # noqa: A002 - the contract's name
+    ) -> SubmitCoverageRequestResult:
+        return submit_result(await info.context.use_cases.submission.submit(info.context.caller, input.given()))
+
+    @strawberry.mutation(description="Give a request up. It ends at once; a call under way runs on.")
+    async def cancel_coverage_request(
+        self,
+        info: ContextInfo,
+        id: strawberry.ID,  # noqa: A002 - the contract's name
+    ) -> CancelCoverageRequestResult:
+        return cancel_result(await info.context.use_cases.cancellation.cancel(info.context.caller, id))
