@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -139,6 +140,8 @@ def _open(path: Path, new_epoch: NewId, sealer: Sealer, rows: EventRows, progres
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LogUnavailable(f"{path.parent} cannot be made ({error.strerror}): name another folder.") from error
+    if path.exists() and not os.access(path, os.W_OK, effective_ids=True):  # SQLite would leave files beside it first
+        raise LogUnavailable(f"{path} may not be written: give this user the right to write it.")
     with ExitStack() as undo, faults_of(path):
         lock = FileLock.acquire(path.with_name(f"{path.name}.lock"))
         undo.callback(lock.release)

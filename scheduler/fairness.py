@@ -79,8 +79,8 @@ class _Line(Account):
         return len(self.sequences) - sum(len(self.lanes[payer].sequences) for payer in shut if payer in self.lanes)
 
     def turns_before(self, edge: float, sequence: int, cost_seconds: float) -> int:
-        """How many of its calls, at that cost each, go before one in the quantum that begins at `edge`: those of earlier
-        quanta, and those of this one that came earlier."""
+        """How many of its calls, at that cost each, go before one in the quantum that begins at `edge`: those of
+        earlier quanta, and those of this one that came earlier."""
         earlier = ceil((edge - self.start) * self.weight / cost_seconds)
         with_this = ceil((edge + QUANTUM_SECONDS - self.start) * self.weight / cost_seconds)
         return max(0, min(earlier, len(self.sequences)), min(with_this, bisect_left(self.sequences, sequence)))

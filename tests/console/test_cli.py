@@ -131,7 +131,13 @@ def test_help_and_tokens_do_not_wait_for_the_server_to_be_imported() -> None:
         "assert CliRunner().invoke(cli, ['token', '--tenant', 't', '--member', 'm']).exit_code == 0\n"
         f"print([name for name in {modules!r} if name in sys.modules])"
     )
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert ended.stdout.strip() in ("[]", "['rich.console']")
 
 

@@ -69,19 +69,8 @@ class RoundRobin:
             _, asks = self._tenants[0]
             if asks:
                 self._free -= 1
-                return self._lease(asks.popleft(), now)
+                return lease(asks.popleft(), CallId(self._new_id()), now)
         return None
-
-    def _lease(self, ask: Ask, now: float) -> Grant:
-        return Grant(
-            call_id=CallId(self._new_id()),
-            payer_id=ask.payer_id,
-            tenant_id=ask.tenant_id,
-            question_key=ask.question_key,
-            waiters=(ask.request_id,),
-            lease_expires=now + LEASE_SECONDS,
-            probe=False,
-        )
 
     def settle(self, call_id: CallId, end: CallEnd, now: float) -> Settled:
         self._free += 1
@@ -92,3 +81,56 @@ class RoundRobin:
 
     def next_wakeup(self, now: float) -> float | None:
         return None
+
+
+class LeastServed:
+    """The tenant with the least slot-time ever goes first: whoever idled is owed everything."""
+
+    def __init__(self, slots: int = 15) -> None:
+        self._free = slots
+        self._waiting: dict[TenantId, deque[Ask]] = {}
+        self._served: dict[TenantId, float] = {}
+        self._calls: dict[CallId, tuple[TenantId, float]] = {}
+        self._new_id = numbered_ids()
+
+    def offer(self, ask: Ask, now: float) -> object:
+        self._waiting.setdefault(ask.tenant_id, deque()).append(ask)
+        return None
+
+    def grant(self, now: float) -> Grant | None:
+        waiting = [tenant_id for tenant_id, asks in self._waiting.items() if asks]
+        if not waiting or not self._free:
+            return None
+        self._free -= 1
+        served = {tenant_id: self._served.get(tenant_id, 0.0) for tenant_id in waiting}
+        for tenant_id, began in self._calls.values():
+            if tenant_id in served:
+                served[tenant_id] += now - began
+        tenant_id = min(waiting, key=lambda tenant_id: served[tenant_id])
+        grant = lease(self._waiting[tenant_id].popleft(), CallId(self._new_id()), now)
+        self._calls[grant.call_id] = tenant_id, now
+        return grant
+
+    def settle(self, call_id: CallId, end: CallEnd, now: float) -> Settled:
+        self._free += 1
+        tenant_id, began = self._calls.pop(call_id)
+        self._served[tenant_id] = self._served.get(tenant_id, 0.0) + now - began
+        return Settled(waiters=(), breaker=None)
+
+    def expired(self, now: float) -> Sequence[RequestId]:
+        return ()
+
+    def next_wakeup(self, now: float) -> float | None:
+        return None
+
+
+def lease(ask: Ask, call_id: CallId, now: float) -> Grant:
+    return Grant(
+        call_id=call_id,
+        payer_id=ask.payer_id,
+        tenant_id=ask.tenant_id,
+        question_key=ask.question_key,
+        waiters=(ask.request_id,),
+        lease_expires=now + LEASE_SECONDS,
+        probe=False,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from msgspec import Struct
@@ -27,9 +27,14 @@ HUNG = PayerId("hung")
 _SLOTS = 15
 
 
-def guarded(weights: Mapping[TenantId, float] | None = None) -> AdmissionCore:
+def guarded() -> AdmissionCore:
     """The core as it is shipped."""
-    return AdmissionCore(AdmissionPolicy(lease_seconds=LEASE_SECONDS, weights=weights or {}), numbered_ids())
+    return AdmissionCore(AdmissionPolicy(lease_seconds=LEASE_SECONDS), numbered_ids())
+
+
+def weighted(weights: Mapping[TenantId, float]) -> AdmissionCore:
+    """The core with unequal tenants."""
+    return AdmissionCore(AdmissionPolicy(lease_seconds=LEASE_SECONDS, weights=weights), numbered_ids())
 
 
 class Flood(Struct, frozen=True):
@@ -131,3 +136,132 @@ def dead_payer(seed: int, span_seconds: float, *, make: Callable[[], Scheduler] 
         (simulation.slot_seconds_by_payer[HUNG] - hung) / (simulation.busy_seconds - busy),
         simulation.max_in_flight,
     )
+
+
+class Shares(Struct, frozen=True):
+    """How slot-time was divided between tenants that always wait."""
+
+    slot_seconds: Mapping[TenantId, float]
+    gap: float
+    """The widest there ever was between two tenants, in slot-seconds by weight."""
+    windows: Sequence[Mapping[TenantId, float]]
+    """The same in successive windows of `window_seconds`."""
+
+
+def shares(
+    seed: int,
+    span_seconds: float,
+    slowness: Mapping[TenantId, float],
+    *,
+    weights: Mapping[TenantId, float] | None = None,
+    window_seconds: float = float("inf"),
+    make: Callable[[], Scheduler] | None = None,
+) -> Shares:
+    """Bars 10 and 11: every tenant always waits, and its calls take so many times as long as usual."""
+    random = Random(seed)
+    asks = Asks(random, payers=200)
+    given = weights or {}
+    scheduler = weighted(given) if make is None else make()
+    simulation = Simulation(scheduler, lambda ask: min(call_seconds(random) * slowness[ask.tenant_id], 120.0))
+    served = simulation.slot_seconds_by_tenant
+    gap = 0.0
+
+    def measure() -> None:
+        nonlocal gap
+        by_weight = [served[tenant_id] / given.get(tenant_id, 1.0) for tenant_id in slowness]
+        gap = max(gap, max(by_weight) - min(by_weight))
+
+    def always_waiting(tenant_id: TenantId) -> None:
+        backlog(
+            simulation,
+            5,
+            lambda: asks.make(simulation.now, tenant=tenant_id, priority=Priority.BACKGROUND),
+            lambda granted: granted.tenant_id == tenant_id,
+        )
+
+    for tenant_id in slowness:
+        always_waiting(tenant_id)
+    simulation.on_step.append(measure)
+    windows, before = [], dict.fromkeys(slowness, 0.0)
+    end = min(window_seconds, span_seconds)
+    while end <= span_seconds:
+        simulation.run(end)
+        windows.append({tenant_id: served[tenant_id] - before[tenant_id] for tenant_id in slowness})
+        before = dict(served)
+        end += window_seconds
+    simulation.run(span_seconds)
+    return Shares(dict(served), gap, windows)
+
+
+def mixed_tenants(seed: int) -> dict[TenantId, float]:
+    """Four tenants: one whose calls take four times as long, one usual, two between."""
+    random = Random(-seed - 1)
+    between = {TenantId(f"between-{number}"): random.uniform(1.0, 4.0) for number in (1, 2)}
+    return {TenantId("slow"): 4.0, TenantId("usual"): 1.0, **between}
+
+
+def head_start(seed: int, *, make: Callable[[], Scheduler] = guarded) -> float:
+    """Bar 12: slot-seconds that a tenant that idled gets ahead of one that did not, at most, after it comes back."""
+    random = Random(seed)
+    asks = Asks(random, payers=200)
+    simulation = Simulation(make(), lambda ask: call_seconds(random))
+    stayed, returns = TenantId("stayed"), TenantId("returns")
+
+    def always_waiting(tenant_id: TenantId) -> None:
+        backlog(
+            simulation,
+            5,
+            lambda: asks.make(simulation.now, tenant=tenant_id, priority=Priority.BACKGROUND),
+            lambda granted: granted.tenant_id == tenant_id,
+        )
+
+    always_waiting(stayed)
+    always_waiting(TenantId("stayed too"))
+    simulation.run(30.0)
+    simulation.offer(asks.make(simulation.now, tenant=returns, priority=Priority.BACKGROUND))
+    simulation.run(1_000.0)
+    served = simulation.slot_seconds_by_tenant
+    before = served[returns] - served[stayed]
+    ahead = 0.0
+
+    def measure() -> None:
+        nonlocal ahead
+        ahead = max(ahead, served[returns] - served[stayed] - before)
+
+    simulation.on_step.append(measure)
+    always_waiting(returns)
+    simulation.run(2_000.0)
+    return ahead
+
+
+class Overload(Struct, frozen=True):
+    """What the other classes get while people alone ask for more than there is."""
+
+    slots: Mapping[Priority, float]
+    """In use by the class, on average."""
+    longest_wait: Mapping[Priority, float]
+    """Granted, or waiting still at the end."""
+
+
+def overload(seed: int, span_seconds: float, *, make: Callable[[], Scheduler] = guarded) -> Overload:
+    """Bar 13: people ask four times a second, which is more than fifteen slots can do."""
+    random = Random(seed)
+    asks = Asks(random, payers=200)
+    simulation = Simulation(make(), lambda ask: call_seconds(random))
+
+    def come(priority: Priority, rate: float) -> None:
+        stream(simulation, random, rate, lambda: asks.make(simulation.now, tenant=priority, priority=priority))
+
+    come(Priority.INTERACTIVE, 4.0)
+    come(Priority.ENROLLMENT, 0.1)
+    come(Priority.BACKGROUND, 0.1)
+    simulation.run(span_seconds)
+    longest = {
+        priority: max(
+            [waited.seconds for waited in simulation.waits if waited.ask.priority is priority]
+            + [simulation.now - offered for ask, offered, _ in simulation.waiting if ask.priority is priority]
+        )
+        for priority in Priority
+    }
+    in_use = {priority: simulation.slot_seconds_by_tenant[TenantId(priority)] / span_seconds for priority in Priority}
+    return Overload(in_use, longest)

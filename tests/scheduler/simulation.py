@@ -92,6 +92,11 @@ class Simulation:
         self._numbers = count()
         self._wakeup: float | None = None
 
+    @property
+    def waiting(self) -> list[tuple[Ask, float, float | None]]:
+        """Asks not granted yet, when they were offered, and the wait they were told."""
+        return list(self._offered.values())
+
     def at(self, time: float, event: Callable[[], None]) -> None:
         """Let it happen then."""
         heapq.heappush(self._events, (time, next(self._numbers), event))
@@ -123,6 +128,7 @@ class Simulation:
     def _pump(self) -> None:
         for request_id in self.scheduler.expired(self.now):
             self.expired[request_id] = self.now
+            del self._offered[request_id]
         while (grant := self.scheduler.grant(self.now)) is not None:
             self._begin(grant)
         for step in self.on_step:
@@ -212,5 +218,5 @@ def backlog(simulation: Simulation, depth: int, make: Callable[[], Ask], mine: C
         if mine(granted):
             simulation.at(simulation.now, lambda: simulation.offer(make()))
 
-    simulation.at(0.0, fill)
+    simulation.at(simulation.now, fill)
     simulation.on_grant.append(refill)

@@ -1,0 +1,88 @@
+"""Errors that are not data, as clients see them: a code of the contract's list, words for people, and nothing of ours.
+
+This is the one place where the domain's errors get their codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from graphql import FieldNode, GraphQLError
+
+from bus.errors import LogUnavailable
+from delivery.answers import Answers
+from delivery.errors import ErrorCode, RequestRefused
+from resolvers.errors import Forbidden, InputInvalid, NotFound
+from warming.errors import CacheUnavailable
+
+ERRORS_MAX: Final = 5
+"""Of one answer."""
+
+
+def coded(code: ErrorCode, message: str, **extensions: object) -> GraphQLError:
+    """An error that may leave as it is. The extension `path`, if any, is a path into the input."""
+    return GraphQLError(message, extensions={"code": code.value, **extensions})
+
+
+def is_coded(error: GraphQLError) -> bool:
+    """Whether the error may leave as it is."""
+    return error.extensions is not None and "code" in error.extensions
+
+
+class ErrorMask:
+    """Turns whatever execution brought into errors that may leave."""
+
+    def __init__(self, answers: Answers) -> None:
+        """`answers` logs what nobody expected, under an id that the client is told."""
+        self._answers = answers
+
+    def errors(self, errors: Sequence[GraphQLError]) -> list[GraphQLError]:
+        """What may leave of these; at most five."""
+        return [self._error(error) for error in errors[:ERRORS_MAX]]
+
+    def raised(self, error: Exception) -> GraphQLError:
+        """The same for an exception that no field is to blame for."""
+        if isinstance(error, GraphQLError):
+            return self._error(error)
+        return _expected(error) or self._internal(error)
+
+    def _error(self, error: GraphQLError) -> GraphQLError:
+        if is_coded(error):
+            return error
+        if error.original_error is not None:
+            told = _expected(error.original_error) or self._internal(error.original_error)
+        elif error.nodes and not isinstance(error.nodes[0], FieldNode):
+            # The executor's own words on an argument: a null variable where the schema has no null.
+            told = coded(ErrorCode.BAD_USER_INPUT, "A variable of this field has no value that is allowed there.")
+        else:
+            told = self._internal(error)
+        return GraphQLError(told.message, error.nodes, path=error.path, extensions=told.extensions)
+
+    def _internal(self, error: Exception) -> GraphQLError:
+        entry: dict[str, Any] = self._answers.internal("schema", error)
+        return GraphQLError(entry["message"], extensions=entry["extensions"])
+
+
+def _expected(error: Exception) -> GraphQLError | None:
+    """What is told of an error that can happen; None of one that cannot."""
+    match error:
+        case InputInvalid():
+            problems = [
+                {"path": list(problem.path), "code": problem.code.value, "message": problem.message}
+                for problem in error.problems
+            ]
+            path = list(error.problems[0].path)
+            return coded(ErrorCode.BAD_USER_INPUT, str(error), path=path, problems=problems)
+        case Forbidden():
+            return coded(ErrorCode.FORBIDDEN, str(error))
+        case NotFound():
+            return coded(ErrorCode.NOT_FOUND, str(error))
+        case RequestRefused():
+            return coded(error.code, str(error))
+        case LogUnavailable() | CacheUnavailable():
+            return coded(ErrorCode.UNAVAILABLE, "This cannot be told at the moment. Try again shortly.")
+        case UnicodeEncodeError():  # of text that was given: nothing of ours is like that
+            return coded(ErrorCode.BAD_USER_INPUT, "A text holds half a character, which no text can hold.")
+        case _:
+            return None

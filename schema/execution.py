@@ -1,0 +1,173 @@
+"""The schema that the doors ask: Strawberry's, with documents read once and every error told in our words.
+
+Strawberry's own `execute` and `stream` run an extension machinery around parsing, validating and every event. Nothing
+here needs it, so both go to the executor directly: a submit costs half as much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Collection, Iterable, Mapping
+from contextlib import aclosing
+from typing import Any, Final, cast
+
+import graphql
+import strawberry
+from graphql import GraphQLError
+from msgspec import Struct
+from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.exceptions import InvalidOperationTypeError
+from strawberry.schema.schema import StreamResult
+from strawberry.types.execution import ExecutionResult, PreExecutionError
+from strawberry.types.graphql import OperationType
+
+from delivery.answers import Answers
+from delivery.errors import ErrorCode
+from schema.documents import Document, DocumentRefused, Documents, Operation
+from schema.errors import ErrorMask, coded
+from schema.input_values import variable_errors
+from schema.limits import Limits
+from schema.mutation import Mutation
+from schema.query import Query
+from schema.scalars import SCALARS
+from schema.subscription import Subscription
+
+_SINGLE_ANSWERS: Final = (OperationType.QUERY, OperationType.MUTATION)
+
+
+class _Request(Struct, frozen=True, kw_only=True):
+    """An operation that is about to run."""
+
+    document: Document
+    operation: Operation
+    arguments: Mapping[str, Any]
+    """Of the executor."""
+
+
+class CoveySchema(strawberry.Schema):
+    """Covey's GraphQL schema. Make it with `build_schema`."""
+
+    def __init__(self, *, answers: Answers, limits: Limits, development: bool) -> None:
+        super().__init__(Query, Mutation, Subscription, config=StrawberryConfig(scalar_map=SCALARS))
+        self._mask = ErrorMask(answers)
+        self._documents = Documents(self._schema, limits, development=development)
+
+    async def execute(  # noqa: PLR0917 - Strawberry's signature
+        self,
+        query: str | None,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Any | None = None,
+        root_value: Any | None = None,
+        operation_name: str | None = None,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+        operation_extensions: dict[str, Any] | None = None,
+    ) -> ExecutionResult:
+        """Run a query or mutation. Raises InvalidOperationTypeError for any other, as Strawberry's does."""
+        try:
+            request = self._prepare(
+                query, variable_values, context_value, root_value, operation_name, operation_extensions
+            )
+        except DocumentRefused as refused:
+            return PreExecutionError(data=None, errors=list(refused.errors))
+        if request.operation.type not in (allowed_operation_types or _SINGLE_ANSWERS):
+            raise InvalidOperationTypeError(request.operation.type)
+        return await self._answer(request)
+
+    async def stream(  # noqa: PLR0917 - Strawberry's signature
+        self,
+        query: str | None,
+        variable_values: dict[str, Any] | None = None,
+        context_value: Any | None = None,
+        root_value: Any | None = None,
+        operation_name: str | None = None,
+        operation_extensions: dict[str, Any] | None = None,
+        allowed_operation_types: Iterable[OperationType] | None = None,
+    ) -> StreamResult:
+        """Run any operation: a subscription's answers, or the one answer of another. To be closed by its reader.
+
+        A PreExecutionError comes first, and alone, where the operation was refused.
+        """
+        allowed = tuple(allowed_operation_types or OperationType)
+        try:
+            request = self._prepare(
+                query, variable_values, context_value, root_value, operation_name, operation_extensions
+            )
+            if request.operation.type not in allowed:
+                message = f"Operations of type {request.operation.type.value} are not served here."
+                raise DocumentRefused(coded(ErrorCode.BAD_USER_INPUT, message))
+        except DocumentRefused as refused:
+            return _refused(refused.errors)
+        return self._answers_of(request)
+
+    def _prepare(  # noqa: PLR0917 - as above
+        self,
+        query: str | None,
+        variables: dict[str, Any] | None,
+        context: object,
+        root: object,
+        operation_name: str | None,
+        operation_extensions: dict[str, Any] | None,
+    ) -> _Request:
+        document = self._documents.get(query)
+        operation = document.operation(operation_name or None)
+        variables = {} if variables is None else variables
+        if not isinstance(variables, dict):
+            raise DocumentRefused(coded(ErrorCode.BAD_USER_INPUT, "The variables are no object."))
+        self._documents.check_complexity(operation, variables)
+        arguments = {
+            "root_value": root,
+            "context_value": context,
+            "variable_values": variables,
+            "operation_name": operation.node.name.value if operation.node.name else None,
+            "executor_class": self.execution_context_class,
+            "operation_extensions": operation_extensions,
+        }
+        return _Request(document=document, operation=operation, arguments=arguments)
+
+    async def _answer(self, request: _Request) -> ExecutionResult:
+        try:
+            result = graphql.execute(self._schema, request.document.ast, **request.arguments)
+            if not isinstance(result, graphql.ExecutionResult):
+                result = await result
+        except Exception as error:
+            return PreExecutionError(data=None, errors=[self._mask.raised(error)])
+        return self._told(request, result)
+
+    async def _answers_of(self, request: _Request) -> AsyncGenerator[ExecutionResult, None]:
+        if request.operation.type is not OperationType.SUBSCRIPTION:
+            yield await self._answer(request)
+            return
+        try:
+            source = graphql.subscribe(self._schema, request.document.ast, **request.arguments)
+            if isinstance(source, Awaitable):
+                source = await source
+            if isinstance(source, graphql.ExecutionResult):
+                errors = self._request_errors(request, source.errors or ())
+                yield PreExecutionError(data=None, errors=errors)
+                return
+            async with aclosing(cast("AsyncGenerator[graphql.ExecutionResult, None]", source)) as results:
+                async for result in results:
+                    yield self._told(request, result)
+        except Exception as error:  # the stream broke off
+            yield ExecutionResult(data=None, errors=[self._mask.raised(error)])
+
+    def _told(self, request: _Request, result: graphql.ExecutionResult) -> ExecutionResult:
+        if result.errors is None:
+            return ExecutionResult(data=result.data, errors=None)
+        if result.data is None and all(error.path is None for error in result.errors):
+            return PreExecutionError(data=None, errors=self._request_errors(request, result.errors))
+        return ExecutionResult(data=result.data, errors=self._mask.errors(result.errors))
+
+    def _request_errors(self, request: _Request, errors: Collection[GraphQLError]) -> list[GraphQLError]:
+        """Why nothing ran: most often the variables."""
+        variables = request.arguments["variable_values"]
+        wrong = variable_errors(self._schema, request.document.ast, request.operation.node, variables)
+        return wrong or self._mask.errors(list(errors))
+
+
+async def _refused(errors: Collection[GraphQLError]) -> AsyncGenerator[ExecutionResult, None]:
+    yield PreExecutionError(data=None, errors=list(errors))
+
+
+def build_schema(*, answers: Answers, limits: Limits | None = None, development: bool) -> CoveySchema:
+    """The schema. `answers` masks what nobody expected; only `development` may ask for the schema itself."""
+    return CoveySchema(answers=answers, limits=limits or Limits(), development=development)
