@@ -55,8 +55,10 @@ class SettingsInvalid(CoveyError):
         self.problems = tuple(problems)
 
 
+DEVELOPMENT_PAYER_URL: Final = "http://127.0.0.1:8100"
+"""Where `covey payer-sim` listens; a demo that is told no other address brings a simulator of its own."""
 _DEVELOPMENT: Final[Mapping[str, str]] = {
-    "payer_url": "http://127.0.0.1:8100",
+    "payer_url": DEVELOPMENT_PAYER_URL,
     "payer_api_key": "test_simulator",
     "cursor_key": "development only, known to everybody",
     "provider_npi": "1999999984",

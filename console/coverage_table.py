@@ -39,11 +39,12 @@ def event_line(item: Item) -> str:
     if item["__typename"] == "Gap":
         return f"gap: {_words(item['reason'])}"
     failure = item.get("failure")
+    place = item.get("queuePosition") or item.get("place")  # two types of GraphQL's, so two names
     parts = [
         str(item["time"])[11:19] if "time" in item else "        ",
         _words(item.get("type") or "waiting"),
         f"attempt {item['attempt']}" if item.get("attempt", 1) > 1 else "",
-        f"place {item['queuePosition']} in the queue" if item.get("queuePosition") else "",
+        f"place {place} in the queue" if place else "",
         f"about {item['estimatedWaitSeconds']:.0f} s to wait" if item.get("estimatedWaitSeconds") else "",
         failure_line(failure) if failure else "",
     ]

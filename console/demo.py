@@ -6,7 +6,7 @@ import asyncio
 import os
 import shlex
 import sys
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -25,7 +25,7 @@ from console.submit_and_follow import Item
 from delivery.caller import Role
 from payer.simulator.app import simulator_app
 from payer.simulator.running import running_simulator
-from settings import Settings
+from settings import DEVELOPMENT_PAYER_URL, Settings
 
 _HOST: Final = "127.0.0.1"
 _TENANT: Final = "demo"
@@ -67,9 +67,10 @@ async def _once(settings: Settings, port: int) -> int:
     async with _simulator(settings) as payer_url:
         served = settings.model_copy(update={"payer_url": payer_url})
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        stop = asyncio.Event()
+        free_port = port if is_free(_HOST, port) else 0
         server = asyncio.create_task(
-            app.serve(served, host=_HOST, port=port if is_free(_HOST, port) else 0, on_ready=ready.set_result),
-            name="server",
+            app.serve(served, host=_HOST, port=free_port, on_ready=ready.set_result, stop=stop), name="server"
         )
         try:
             await asyncio.wait((server, ready), return_when=asyncio.FIRST_COMPLETED)
@@ -78,9 +79,8 @@ async def _once(settings: Settings, port: int) -> int:
                 raise WorkFailed("The server ended before it was ready.")
             return await _checked(served, ready.result())
         finally:
-            server.cancel()
-            with suppress(asyncio.CancelledError):
-                await server
+            stop.set()
+            await server
 
 
 async def _checked(settings: Settings, url: str) -> int:
@@ -91,6 +91,9 @@ async def _checked(settings: Settings, url: str) -> int:
 
 
 def _simulator(settings: Settings) -> AbstractAsyncContextManager[str]:
+    """The payers' address: of a simulator in this process, unless the settings name another."""
+    if settings.payer_url != DEVELOPMENT_PAYER_URL:
+        return nullcontext(settings.payer_url)
     return running_simulator(simulator_app(seed=1, slots=settings.slots, speed=1.0, clock=SystemClock()))
 
 

@@ -57,7 +57,7 @@ subscription Follow($requestId: ID!, $after: Cursor) {
       cursor id type time sequence attempt requestId memberId payerId queuePosition estimatedWaitSeconds
       coverage { ...Told } failure { code kind message field followUp }
     }
-    ... on QueueProgress { cursor requestId queuePosition estimatedWaitSeconds }
+    ... on QueueProgress { cursor requestId place: queuePosition estimatedWaitSeconds }
     ... on Gap { cursor reason }
   }
 }

@@ -129,9 +129,8 @@ class _Reader:
 def legacy_inquiry(body: object) -> Inquiry:
     """Read the older shape. Raises Malformed."""
     reader = _Reader(body, _LEGACY_DATE)
-    provider = "/provider"
-    if not reader.name(f"{provider}/organizationName"):
-        reader.name(f"{provider}/lastName", required=True)
+    if not reader.name("/provider/organizationName"):
+        reader.name("/provider/lastName", required=True)
     reader.npi()
     dependents = items(part(body, "dependents"))
     reader.require(len(dependents) <= 1, "/dependents", "One dependent at most.")

@@ -32,7 +32,7 @@ class VendorSlots:
 
     def enter(self, payer_id: PayerId) -> bool:
         """Take a slot; False, counted as refused, if all are taken."""
-        if self._in_flight_now > self._slots:
+        if self._in_flight_now >= self._slots:
             self._refused += 1
             return False
         self._in_flight_now += 1

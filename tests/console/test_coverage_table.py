@@ -74,7 +74,7 @@ FAILURE = {"code": "75", "kind": "MEMBER_DATA", "message": "Not found.", "field"
             "10:11:12  failed  75 (member data): Not found. Correct subscriber.memberId and ask again.",
         ),
         (
-            {"__typename": "QueueProgress", "cursor": "c", "queuePosition": 1, "estimatedWaitSeconds": None},
+            {"__typename": "QueueProgress", "cursor": "c", "place": 1, "estimatedWaitSeconds": None},
             "          waiting  place 1 in the queue",
         ),
         ({"__typename": "Gap", "cursor": "c", "reason": "STREAM_RESET"}, "gap: stream reset"),

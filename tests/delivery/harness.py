@@ -379,6 +379,17 @@ async def eventually(condition: Callable[[], object], seconds: float = 10.0) -> 
             await asyncio.sleep(0.005)
 
 
+async def until_stalled(harness: Harness) -> None:
+    """Wait until a flooded reader takes nothing more: deliveries have come to a halt."""
+    before = -1.0
+    while True:
+        await asyncio.sleep(0.05)
+        now = harness.metrics.registry.get_sample_value("covey_deliveries_total", {"door": "socket"}) or 0.0
+        if now == before > 0:
+            return
+        before = now
+
+
 def door_tasks() -> list[str]:
     """The names of the doors' tasks that run."""
     names = [task.get_name() for task in asyncio.all_tasks()]

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
 from delivery.server import DrainingServer
-from tests.delivery.harness import Harness, Talk, door_tasks, eventually, http_client, member_token
+from tests.delivery.harness import Harness, door_tasks, eventually, http_client, member_token, until_stalled
 
 
 async def started(harness: Harness) -> tuple[DrainingServer, asyncio.Task[None]]:
@@ -57,21 +57,10 @@ async def test_a_drain_does_not_wait_for_a_reader_that_stalls(monkeypatch: pytes
         async with harness.member() as talk:
             talk.connection.transport.pause_reading()
             await talk.subscribe("1", "subscription { firehose(size: 60000) }")
-            await _until_stalled(harness, talk)
+            await until_stalled(harness)
             await harness.drain.run()
             talk.connection.transport.abort()
         await eventually(lambda: len(harness.connections) == 0)
-
-
-async def _until_stalled(harness: Harness, talk: Talk) -> None:
-    """Deliveries have come to a halt."""
-    before = -1.0
-    while True:
-        await asyncio.sleep(0.05)
-        now = harness.metrics.registry.get_sample_value("covey_deliveries_total", {"door": "socket"}) or 0.0
-        if now == before > 0:
-            return
-        before = now
 
 
 def test_the_doors_take_the_place_of_strawberrys_own_view() -> None:
