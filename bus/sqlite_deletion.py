@@ -13,9 +13,9 @@ from bus.events import Topic
 from bus.sqlite_rows import to_microseconds
 from bus.sqlite_schema import floor, set_floor, transaction
 
-CHUNK_EVENTS: Final = 500
+CHUNK_EVENTS: Final = 250
 """Deleted in one transaction: appends wait no longer than that takes."""
-_CHUNK_PAGES: Final = 1_000
+_CHUNK_PAGES: Final = 250
 
 _FIRST_NOT_OLDER: Final = {
     Topic.RTE: "SELECT position FROM events NOT INDEXED"

@@ -1,11 +1,11 @@
-"""Both doors on a real server, with a small schema of its own and a clock that tests move."""
+"""Both doors on a real server, with a small schema and a clock that tests move."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -17,11 +17,9 @@ import pytest
 import strawberry
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from graphql import GraphQLError
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
-from strawberry.types.execution import ExecutionContext
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
@@ -40,10 +38,10 @@ from delivery.server import server_config
 from delivery.socket import SocketDoor
 from delivery.stall import StallGuard, StallLimits, stall_guard
 from delivery.tokens import TokenVerifier
+from tests.delivery.sample_schema import SCHEMA
 
 NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TENANT: Final = TenantId("acme")
-SECRET: Final = "do-not-tell-Smith"
 KEY: Final = DevelopmentKey(Ed25519PrivateKey.generate())
 
 
@@ -84,91 +82,6 @@ class ManualClock:
     @property
     def sleeping(self) -> int:
         return len(self._sleepers)
-
-
-@strawberry.type
-class Query:
-    @strawberry.field
-    def hello(self) -> str:
-        return "hello"
-
-    @strawberry.field
-    def echo(self, number: int) -> int:
-        return number
-
-    @strawberry.field
-    def who(self, info: strawberry.Info[Caller, None]) -> str:
-        return f"{info.context.tenant_id}/{info.context.member_id or info.context.subject}"
-
-    @strawberry.field
-    def boom(self) -> str | None:
-        raise ValueError(SECRET)
-
-    @strawberry.field
-    def forbidden(self) -> str | None:
-        raise GraphQLError("Not yours.", extensions={"code": "FORBIDDEN"})
-
-
-@strawberry.type
-class Mutation:
-    @strawberry.mutation
-    def bump(self, by: int = 1) -> int:
-        return by
-
-
-def _not_found() -> int:
-    raise GraphQLError("There is no such request.", extensions={"code": "NOT_FOUND"})
-
-
-ended: list[str] = []
-"""Streams whose cleaning up has run."""
-
-
-@strawberry.type
-class Subscription:
-    @strawberry.subscription
-    async def count(self, to: int) -> AsyncGenerator[int, None]:
-        for number in range(to):
-            yield number
-
-    @strawberry.subscription
-    async def forever(self) -> AsyncGenerator[str, None]:
-        try:
-            yield "started"
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(0)
-            ended.append("forever")
-
-    @strawberry.subscription
-    async def firehose(self, size: int) -> AsyncGenerator[str, None]:
-        try:
-            while True:
-                yield "x" * size
-                await asyncio.sleep(0)
-        finally:
-            ended.append("firehose")
-
-    @strawberry.subscription
-    async def breaks(self) -> AsyncGenerator[int, None]:
-        yield 1
-        raise ValueError(SECRET)
-
-    @strawberry.subscription
-    async def missing(self) -> AsyncGenerator[int, None]:
-        yield _not_found()
-
-
-class CodedSchema(strawberry.Schema):
-    """Gives codes to what a client can mend, as the real schema does; the rest comes without."""
-
-    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        for error in errors:
-            if not error.extensions and isinstance(error.original_error, GraphQLError | None):
-                error.extensions = {"code": "BAD_USER_INPUT"}
-
-
-SCHEMA: Final = CodedSchema(query=Query, mutation=Mutation, subscription=Subscription)
 
 
 def sign(**changes: object) -> str:
@@ -324,6 +237,19 @@ class Harness:
         async with self.socket() as talk:
             await talk.init(token or member_token())
             yield talk
+
+
+def client_of(harness: Harness, token: str | None = None) -> httpx.AsyncClient:
+    """A client of the HTTP door with a token: a member's, if none is given."""
+    headers = {"authorization": f"Bearer {token or member_token()}"}
+    return http_client(base_url=harness.url.removesuffix("/graphql"), headers=headers)
+
+
+def error_code(answer: httpx.Response) -> str:
+    """The code of the one error in an answer."""
+    (error,) = answer.json()["errors"]
+    assert error["message"]
+    return str(error["extensions"]["code"])
 
 
 class Talk:

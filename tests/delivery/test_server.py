@@ -63,6 +63,18 @@ async def test_a_drain_does_not_wait_for_a_reader_that_stalls(monkeypatch: pytes
         await eventually(lambda: len(harness.connections) == 0)
 
 
+async def test_a_real_signal_stops_the_server_and_not_the_process() -> None:
+    harness = Harness(drain_seconds=0)
+    before = signal.getsignal(signal.SIGTERM)
+    server = DrainingServer(harness.config(), harness.drain)
+    serving = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started)
+    signal.raise_signal(signal.SIGTERM)
+    await serving
+    assert harness.drain.active
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_the_doors_take_the_place_of_strawberrys_own_view() -> None:
     http, socket = Harness().app().routes
     assert isinstance(http, Route)

@@ -9,17 +9,8 @@ import pytest
 
 from bus.ids import MemberId
 from delivery.caller import Caller, Role
-from tests.delivery.harness import (
-    NOW,
-    TENANT,
-    Harness,
-    door_tasks,
-    ended,
-    eventually,
-    member_token,
-    service_token,
-    sign,
-)
+from tests.delivery.harness import NOW, TENANT, Harness, door_tasks, eventually, member_token, service_token, sign
+from tests.delivery.sample_schema import ended
 
 
 def member(ends_in_seconds: float = 3600) -> Caller:

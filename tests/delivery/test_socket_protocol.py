@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.delivery.harness import SECRET, Harness, door_tasks, ended, eventually, member_token, sign
+from tests.delivery.harness import Harness, door_tasks, eventually, member_token, sign
+from tests.delivery.sample_schema import SECRET, ended
 
 
 async def test_a_subscription_gives_its_items_and_then_completes(served: Harness) -> None:
@@ -297,7 +298,7 @@ async def test_an_unexpected_exception_closes_with_4500_and_is_logged_once(serve
 
 
 async def test_an_exception_before_the_first_result_is_an_error_for_the_id() -> None:
-    from tests.delivery.harness import CodedSchema, Mutation, Query, Subscription
+    from tests.delivery.sample_schema import CodedSchema, Mutation, Query, Subscription
 
     class Broken(CodedSchema):
         async def stream(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]  # breaks before anything

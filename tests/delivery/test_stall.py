@@ -11,7 +11,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from bus.metrics import Metrics
 from delivery.stall import StallGuard, StallLimits, stall_guard
-from tests.delivery.harness import Harness, Talk, door_tasks, ended, eventually, member_token, until_stalled
+from tests.delivery.harness import Harness, Talk, door_tasks, eventually, member_token, until_stalled
+from tests.delivery.sample_schema import ended
 
 FRAME_BYTES = 20_000
 PATIENT = StallLimits(write_deadline_seconds=600, buffer_bytes=16 * 1024, kernel_buffer_bytes=16 * 1024)

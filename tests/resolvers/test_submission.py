@@ -1,0 +1,439 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+
+from bus.events import CacheMode, Priority, Purpose
+from bus.fold import RequestStatus
+from bus.ids import MemberId, TenantId
+from delivery.caller import Caller, Role
+from resolvers.answers import CoverageSource
+from resolvers.refusal import Invalid, RefusalReason, Refused
+from resolvers.submission import Accepted, Answered
+from tests.resolvers.world import (
+    AETNA,
+    FRESH_SECONDS,
+    MEMBER,
+    OTHER_TENANT,
+    PEOPLE_PER_DAY,
+    STALE_SECONDS,
+    TENANT,
+    World,
+    caller,
+    in_world,
+    member,
+    operator,
+    person,
+    question,
+    service,
+)
+
+
+def refused(result: Any, reason: RefusalReason) -> Refused:
+    assert isinstance(result, Refused)
+    assert result.reason is reason
+    return result
+
+
+def accepted(result: Any) -> Any:
+    assert isinstance(result, Accepted)
+    return result.request.state
+
+
+def test_a_submission_is_durable_and_queued_before_it_is_answered() -> None:
+    async def scenario(world: World) -> None:
+        result = await world.submit(deadline_seconds=60)
+        state = accepted(result)
+        assert state.status is RequestStatus.ENQUEUED
+        assert state.queue_position == 1
+        assert state.payer_id == AETNA
+        assert state.deadline == world.clock.now() + timedelta(seconds=60)
+        assert result.request.cursor == world.streams.request_cursor(state)
+        assert [recorded.event.sequence for recorded in await world.log.read_request(state.request_id)][:2] == [1, 2]
+        assert world.submits() == {"accepted": 1}
+        await world.clock.sleep(10)
+        assert await world.scheduler.status(state) is RequestStatus.COMPLETED
+
+    in_world(scenario)
+
+
+def test_a_caller_that_goes_away_does_not_keep_its_request_from_being_queued() -> None:
+    async def scenario(world: World) -> None:
+        hold = asyncio.Event()
+        append = world.log.append
+
+        async def held_append(events: Any) -> Any:
+            await hold.wait()
+            return await append(events)
+
+        world.log.append = held_append  # type: ignore[method-assign]
+        asking = asyncio.create_task(world.submit())
+        await world.clock.sleep(1)
+        asking.cancel()
+        await asyncio.wait({asking})
+        assert asking.cancelled()
+        hold.set()
+        await world.use_cases.acceptance.close()
+        (state,) = await world.requests()
+        assert state.status is RequestStatus.ENQUEUED
+
+    in_world(scenario)
+
+
+# Who may
+
+
+@pytest.mark.parametrize(
+    ("who", "whose", "allowed"),
+    [
+        (member(), MEMBER, True),
+        (member(connect_only=True), MEMBER, True),
+        (member("m-2"), MEMBER, False),
+        (member(MEMBER, OTHER_TENANT), MEMBER, True),  # another tenant's member of the same name, about themselves
+        (service(), MEMBER, True),
+        (service(), "m-2", True),
+        (operator(), MEMBER, False),
+        (caller(Role.OPERATOR, Role.MEMBER, member_id=MEMBER), MEMBER, True),
+        (caller(Role.OPERATOR, Role.SERVICE), MEMBER, True),
+        (caller(), MEMBER, False),
+    ],
+)
+def test_members_ask_about_themselves_and_services_about_their_tenants_members(
+    who: Caller, whose: str, allowed: bool
+) -> None:
+    async def scenario(world: World) -> None:
+        result = await world.submit(who, member_id=MemberId(whose))
+        if allowed:
+            state = accepted(result)
+            assert (state.tenant_id, state.member_id) == (who.tenant_id, whose)
+        else:
+            refused(result, RefusalReason.FORBIDDEN)
+            assert await world.requests() == []
+            assert world.submits() == {"refused": 1}
+
+    in_world(scenario)
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+def test_members_have_priority_interactive_only_and_services_any(priority: Priority) -> None:
+    async def scenario(world: World) -> None:
+        assert accepted(await world.submit(service(), priority=priority)).priority is priority
+        result = await world.submit(priority=priority)
+        if priority is Priority.INTERACTIVE:
+            accepted(result)
+        else:
+            refused(result, RefusalReason.FORBIDDEN)
+
+    in_world(scenario)
+
+
+# What may be wrong
+
+
+def test_every_mistake_is_told_and_nothing_is_recorded() -> None:
+    async def scenario(world: World) -> None:
+        result = await world.submit(
+            subscriber=person(first_name="", last_name="a*b"), payer_id="nobody", deadline_seconds=0
+        )
+        assert isinstance(result, Invalid)
+        assert [problem.path[-1] for problem in result.problems] == ["firstName", "lastName", "deadlineSeconds"]
+        assert await world.requests() == []
+        assert world.submits() == {"invalid": 1}
+
+    in_world(scenario)
+
+
+def test_an_unknown_payer_is_refused_with_the_nearest_names_and_is_not_repeated() -> None:
+    async def scenario(world: World) -> None:
+        told = refused(await world.submit(payer_id="Aetnna"), RefusalReason.PAYER_UNKNOWN)
+        assert "Aetna (60054)" in told.message
+        assert "Aetnna" not in told.message
+        told = refused(await world.submit(payer_id="zzzzqqqq"), RefusalReason.PAYER_UNKNOWN)
+        assert told.message == "No payer goes by this id."
+
+    in_world(scenario)
+
+
+def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
+    async def scenario(world: World) -> None:
+        world.fill_queue()
+        told = refused(await world.submit(), RefusalReason.QUEUE_FULL)
+        assert told.retry_after_seconds == 7
+        assert await world.requests() == []
+
+    in_world(scenario)
+
+
+def test_a_log_that_is_away_refuses_and_names_no_file() -> None:
+    async def scenario(world: World) -> None:
+        world.log.away = True
+        for key in (None, "k"):
+            told = refused(await world.submit(idempotency_key=key), RefusalReason.LOG_UNAVAILABLE)
+            assert told.retry_after_seconds is not None
+            assert "covey.db" not in told.message
+        world.log.away = False
+        assert await world.requests() == []
+
+    in_world(scenario)
+
+
+# Idempotency
+
+
+def test_a_retry_with_the_same_key_gives_the_same_request() -> None:
+    async def scenario(world: World) -> None:
+        first = accepted(await world.submit(idempotency_key="k"))
+        await world.clock.sleep(1.5)
+        again = accepted(await world.submit(idempotency_key="k"))
+        assert again.request_id == first.request_id
+        assert again.status is RequestStatus.STARTED
+        assert len(await world.requests()) == 1
+
+    in_world(scenario)
+
+
+def test_a_retry_after_midnight_is_the_same_submission_though_it_named_no_date() -> None:
+    async def scenario(world: World) -> None:
+        first = accepted(await world.submit(idempotency_key="k"))
+        await world.clock.sleep(20 * 3600)
+        assert accepted(await world.submit(idempotency_key="k")).request_id == first.request_id
+
+    in_world(scenario)
+
+
+def test_a_retry_is_known_again_before_the_cache_is_asked() -> None:
+    async def scenario(world: World) -> None:
+        first = accepted(await world.submit(idempotency_key="k"))
+        await world.put(1)
+        assert accepted(await world.submit(idempotency_key="k")).request_id == first.request_id
+
+    in_world(scenario)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"subscriber": person(last_name="Reyes")},
+        {"payer_id": "CIGNA"},
+        {"cache_mode": CacheMode.REQUIRE_FRESH},
+        {"deadline_seconds": 119},
+        {"service_type_codes": ("35",)},
+    ],
+)
+def test_the_same_key_for_another_submission_is_a_conflict(changes: dict[str, Any]) -> None:
+    async def scenario(world: World) -> None:
+        await world.submit(idempotency_key="k")
+        refused(await world.submit(idempotency_key="k", **changes), RefusalReason.IDEMPOTENCY_CONFLICT)
+        assert len(await world.requests()) == 1
+
+    in_world(scenario)
+
+
+def test_keys_belong_to_their_caller_and_tenant() -> None:
+    async def scenario(world: World) -> None:
+        callers = [member(), service(), member(MEMBER, OTHER_TENANT), service(OTHER_TENANT)]
+        ids = {accepted(await world.submit(who, idempotency_key="k")).request_id for who in callers}
+        assert len(ids) == 4
+
+    in_world(scenario)
+
+
+def test_many_concurrent_retries_make_one_request() -> None:
+    async def scenario(world: World) -> None:
+        results = await asyncio.gather(*(world.submit(idempotency_key="k") for _ in range(50)))
+        assert len({accepted(result).request_id for result in results}) == 1
+        assert len(await world.requests()) == 1
+
+    in_world(scenario)
+
+
+def test_of_concurrent_submissions_with_one_key_the_first_wins_and_the_others_conflict() -> None:
+    async def scenario(world: World) -> None:
+        names = [f"Name{chr(97 + n)}" for n in range(10)]
+        results = await asyncio.gather(
+            *(world.submit(service(), subscriber=person(last_name=name), idempotency_key="k") for name in names)
+        )
+        assert sum(isinstance(result, Accepted) for result in results) == 1
+        conflicts = [result for result in results if isinstance(result, Refused)]
+        assert {result.reason for result in conflicts} == {RefusalReason.IDEMPOTENCY_CONFLICT}
+        assert len(await world.requests()) == 1
+
+    in_world(scenario)
+
+
+def test_a_key_whose_request_is_another_tenants_by_chance_is_a_conflict() -> None:
+    async def scenario(world: World) -> None:
+        world.log.get = _nothing  # type: ignore[method-assign] # as if the id stood in the log for somebody else
+        await world.submit(idempotency_key="k")
+        refused(await world.submit(idempotency_key="k"), RefusalReason.IDEMPOTENCY_CONFLICT)
+
+    async def _nothing(tenant_id: TenantId, request_id: Any) -> None:
+        return None
+
+    in_world(scenario)
+
+
+# How many people
+
+
+def _about(number: int) -> dict[str, Any]:
+    return {"subscriber": person(first_name=f"P{chr(97 + number)}")}
+
+
+def test_a_member_asks_about_few_people_a_day_and_a_service_about_any() -> None:
+    async def scenario(world: World) -> None:
+        for number in range(PEOPLE_PER_DAY):
+            accepted(await world.submit(**_about(number)))
+        told = refused(await world.submit(**_about(99)), RefusalReason.RATE_LIMITED)
+        assert told.retry_after_seconds == 12 * 3600 + 1  # the tests' day began twelve hours ago
+        accepted(await world.submit(**_about(0), cache_mode=CacheMode.REQUIRE_FRESH))
+        accepted(await world.submit(service(), **_about(98)))
+        accepted(await world.submit(member(MEMBER, OTHER_TENANT), **_about(97)))
+        await world.clock.sleep(12 * 3600)
+        accepted(await world.submit(**_about(99)))
+
+    in_world(scenario)
+
+
+def test_asking_about_many_at_once_gets_nobody_past_the_limit() -> None:
+    async def scenario(world: World) -> None:
+        results = await asyncio.gather(*(world.submit(**_about(number)) for number in range(20)))
+        assert sum(isinstance(result, Accepted) for result in results) <= PEOPLE_PER_DAY
+        assert len(await world.requests()) <= PEOPLE_PER_DAY
+        for number in range(PEOPLE_PER_DAY):  # and what was refused is not held against anybody
+            await world.submit(**_about(number))
+        assert len({state.question.person_key(TENANT) for state in await world.requests()}) == PEOPLE_PER_DAY
+
+    in_world(scenario)
+
+
+# The cache (bar 23)
+
+_AGES = {"fresh": 60.0, "stale": FRESH_SECONDS + 60, "too old": STALE_SECONDS + 60, "absent": None}
+_EXPECTED = {
+    (CacheMode.DEFAULT, "fresh"): "answer",
+    (CacheMode.DEFAULT, "stale"): "answer and refresh",
+    (CacheMode.PREFER_CACHE, "fresh"): "answer",
+    (CacheMode.PREFER_CACHE, "stale"): "answer",
+}
+
+
+@pytest.mark.parametrize(("mode", "entry"), list(product(CacheMode, _AGES)))
+def test_each_mode_takes_from_the_cache_what_the_table_says(mode: CacheMode, entry: str) -> None:
+    async def scenario(world: World) -> None:
+        age_seconds = _AGES[entry]
+        if age_seconds is not None:
+            await world.put(age_seconds)
+        result = await world.submit(cache_mode=mode)
+        requests = await world.requests()
+        match _EXPECTED.get((mode, entry), "submit"):
+            case "submit":
+                assert [request.request_id for request in requests] == [accepted(result).request_id]
+                assert requests[0].purpose is Purpose.ASKED
+            case "answer":
+                assert isinstance(result, Answered)
+                assert result.refresh is None
+                assert requests == []
+            case "answer and refresh":
+                assert isinstance(result, Answered)
+                assert result.refresh is not None
+                assert [request.request_id for request in requests] == [result.refresh.state.request_id]
+                assert requests[0].purpose is Purpose.REFRESH
+                assert requests[0].priority is Priority.BACKGROUND
+        if isinstance(result, Answered):
+            assert result.coverage.source is CoverageSource.CACHE
+            assert result.coverage.age_seconds == age_seconds
+            assert world.submits() == {"answered": 1}
+
+    in_world(scenario)
+
+
+def test_fifty_readers_of_a_stale_answer_make_one_refresh() -> None:
+    async def scenario(world: World) -> None:
+        await world.put(FRESH_SECONDS + 1)
+        results = await asyncio.gather(*(world.submit(service()) for _ in range(50)))
+        ids = {result.refresh.state.request_id for result in results}
+        assert len(ids) == 1
+        assert len(await world.requests()) == 1
+        await world.clock.sleep(10)
+        result = await world.submit()
+        assert isinstance(result, Answered)
+        assert result.refresh is None
+        assert result.coverage.age_seconds < 10
+        assert world.scheduler.payer.calls == list(ids)
+
+    in_world(scenario)
+
+
+def test_a_refresh_still_open_from_the_bucket_before_is_joined() -> None:
+    async def scenario(world: World) -> None:
+        world.scheduler.payer.seconds = 100_000
+        await world.put(FRESH_SECONDS + 1)
+        await world.clock.sleep(595)  # the tests' day begins on a bucket's edge
+        first = await world.submit()
+        await world.clock.sleep(10)
+        second = await world.submit()
+        assert second.refresh.state.request_id == first.refresh.state.request_id
+        assert len(await world.requests()) == 1
+
+    in_world(scenario)
+
+
+def test_a_refresh_that_failed_is_not_repeated_before_its_bucket_ends() -> None:
+    from tests.scheduler.world import rejection
+
+    async def scenario(world: World) -> None:
+        world.scheduler.payer.script = [rejection()]
+        await world.put(FRESH_SECONDS + 1)
+        await world.submit()
+        await world.clock.sleep(60)
+        result = await world.submit()
+        assert isinstance(result, Answered)
+        assert result.refresh is None
+        assert len(await world.requests()) == 1
+        await world.clock.sleep(600)
+        result = await world.submit()
+        assert result.refresh is not None
+        assert len(await world.requests()) == 2
+
+    in_world(scenario)
+
+
+@pytest.mark.parametrize("trouble", ["full", "away"])
+def test_a_refresh_that_cannot_start_does_not_hinder_the_answer(trouble: str) -> None:
+    async def scenario(world: World) -> None:
+        await world.put(FRESH_SECONDS + 1)
+        if trouble == "full":
+            world.fill_queue()
+        world.log.away = trouble == "away"
+        result = await world.submit()
+        assert isinstance(result, Answered)
+        assert result.refresh is None
+
+    in_world(scenario)
+
+
+def test_the_cache_never_answers_with_what_another_member_or_tenant_brought() -> None:
+    async def scenario(world: World) -> None:
+        await world.put(1)
+        accepted(await world.submit(member("m-2"), member_id="m-2"))
+        accepted(await world.submit(member(MEMBER, OTHER_TENANT)))
+        assert isinstance(await world.submit(), Answered)
+
+    in_world(scenario)
+
+
+def test_the_question_is_recorded_with_every_default_filled_in() -> None:
+    async def scenario(world: World) -> None:
+        given = question(service_type_codes=("35", "30", "35"), subscriber=person(first_name="  Ana  Maria "))
+        state = accepted(await world.submit(service_type_codes=given.service_type_codes, subscriber=given.subscriber))
+        assert state.question.service_type_codes == ("30", "35")
+        assert state.question.subscriber.first_name == "Ana Maria"
+        assert state.question.provider.npi == "1999999984"
+        assert state.question.date_of_service == world.clock.now().date()
+
+    in_world(scenario)
