@@ -1,6 +1,6 @@
 """Answers from the cache over HTTP, at 300 a second.
 
-    python -m bench.cached
+python -m bench.cached
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from bench.servers import covey, service_token, simulator
 
 PACE: Final = 300
 QUESTIONS: Final = 200
+_ANSWERED: Final = b"CoverageAnswered"
 ASK: Final = (
     "mutation S($input: SubmitCoverageRequestInput!) { submitCoverageRequest(input: $input) { __typename "
     "... on CoverageAnswered { coverage { status planName ageSeconds source benefits { kind amount percent } } } } }"
@@ -42,7 +43,7 @@ def ask_body(number: int) -> bytes:
 async def _fill(port: int, token: str) -> None:
     connection = await Connection.open(port, token)
     for number in range(QUESTIONS):
-        while b"CoverageAnswered" not in await connection.post(ask_body(number)):
+        while _ANSWERED not in await connection.post(ask_body(number)):
             await asyncio.sleep(0.02)
     connection.close()
 
@@ -53,8 +54,8 @@ async def main() -> int:
         async with simulator(speed=2000) as payer_url, covey(data, payer_url=payer_url) as server:
             token = service_token(data)
             await _fill(server.port, token)
-            await paced(server.port, token, PACE, 2, ask_body, b"CoverageAnswered")
-            times = await paced(server.port, token, PACE, 15, ask_body, b"CoverageAnswered")
+            await paced(server.port, token, ask_body, _ANSWERED, per_second=PACE, seconds=2)
+            times = await paced(server.port, token, ask_body, _ANSWERED, per_second=PACE, seconds=15)
     return report([Figure(f"answer from cache at {PACE}/s, p99 ms", times.percentile_ms(99), "<=", 15)])
 
 

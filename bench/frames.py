@@ -32,11 +32,17 @@ SUBMIT: Final = (
     "mutation S($input: SubmitCoverageRequestInput!) { submitCoverageRequest(input: $input) { __typename "
     "... on CoverageRequestAccepted { request { id } } } }"
 )
-FOLLOW: Final = (
-    "subscription F($member: ID!) { memberEvents(memberId: $member) { __typename ... on CoverageRequestEvent { cursor id "
-    "type time sequence attempt requestId memberId payerId coverage { status obtainedAt planName groupNumber planBegin "
-    "planEnd benefits { kind amount } } } } }"
-)
+FOLLOW: Final = """
+subscription F($member: ID!) {
+  memberEvents(memberId: $member) {
+    __typename
+    ... on CoverageRequestEvent {
+      cursor id type time sequence attempt requestId memberId payerId
+      coverage { status obtainedAt planName groupNumber planBegin planEnd benefits { kind amount } }
+    }
+  }
+}
+"""
 
 
 class StandIn:
@@ -68,7 +74,9 @@ def _answer(card: str) -> dict[str, object]:
     return {
         "id": "ec_1",
         "subscriber": {"memberId": card},
-        "plans": [{"name": "Gold", "benefits": {"statuses": [{"status": "ACTIVE_COVERAGE"}], "coPayment": [copay] * 10}}],
+        "plans": [
+            {"name": "Gold", "benefits": {"statuses": [{"status": "ACTIVE_COVERAGE"}], "coPayment": [copay] * 10}}
+        ],
         "errors": [],
     }
 

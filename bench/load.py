@@ -1,9 +1,10 @@
-"""A small HTTP load: keep-alive connections on bare asyncio streams, so that the client costs little beside the server."""
+"""A small HTTP load on bare asyncio streams, so that the client costs little beside the server."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -55,15 +56,15 @@ class Connection:
 
 
 async def paced(
-    port: int, token: str | None, per_second: float, seconds: float, body: Callable[[int], bytes], check: bytes
+    port: int, token: str | None, body: Callable[[int], bytes], check: bytes, *, per_second: float, seconds: float
 ) -> Times:
     """Start a request every 1/`per_second`, whether earlier ones have answered or not; times count from when each was
     due, so that a stalled server is not spared."""
-    idle: list[Connection] = []
+    idle: deque[Connection] = deque()  # used in turn: one that rests too long is closed by the server
     times: list[float] = []
 
     async def one(number: int, due: float) -> None:
-        connection = idle.pop() if idle else await Connection.open(port, token)
+        connection = idle.popleft() if idle else await Connection.open(port, token)
         answer = await connection.post(body(number))
         times.append(time.perf_counter() - due)
         if check not in answer:
@@ -83,7 +84,7 @@ async def paced(
 
 
 async def saturated(
-    port: int, token: str | None, connections: int, seconds: float, body: Callable[[int], bytes], check: bytes
+    port: int, token: str | None, body: Callable[[int], bytes], check: bytes, *, connections: int, seconds: float
 ) -> Times:
     """Every connection asks again as soon as it was answered."""
     times: list[float] = []

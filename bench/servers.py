@@ -6,14 +6,17 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
+import httpx
+
 from bus.clock import SystemClock
-from delivery.development_key import DevelopmentKey
+from bus.ids import TenantId, random_id
+from delivery.caller import Role
+from delivery.development_key import DevelopmentKey, sign_development_token
 
 
 @dataclass(frozen=True)
@@ -26,30 +29,44 @@ class Server:
 
 def service_token(data: Path) -> str:
     """A service's token, signed by the development key of the data folder."""
-    raise NotImplementedError(data, SystemClock, DevelopmentKey, timedelta)
+    return sign_development_token(
+        DevelopmentKey.in_folder(data),
+        tenant_id=TenantId("bench"),
+        roles=[Role.SERVICE],
+        member_id=None,
+        ttl_seconds=7200,
+        now=SystemClock().now(),
+        token_id=random_id(),
+    )
 
 
 @asynccontextmanager
-async def covey(data: Path, *, log: str = "sqlite", payer_url: str | None = None) -> AsyncIterator[Server]:
-    """Covey over a durable log, or one in memory; with its own simulator unless told of another."""
-    port = _free_port()
+async def covey(data: Path, *, log: str = "sqlite", payer_url: str = "http://127.0.0.1:9") -> AsyncIterator[Server]:
+    """Covey over a durable log, or one in memory. Nothing listens at the payer's address unless another is given."""
+    port = free_port()
     env = {
         "COVEY_DATA": str(data),
-        "COVEY_LOG_LEVEL": "error",
         "COVEY_QUEUE_LIMIT": "1000000",
-        "COVEY_CACHE_FRESH_SECONDS": "604800",
+        "COVEY_PAYER_URL": payer_url,
     }
-    if payer_url is not None:
-        env["COVEY_PAYER_URL"] = payer_url
     async with _running("-m", "bench.covey_server", str(port), log, env=env) as pid:
-        await _until_listening(port)
+        await until_ready(port)
+        yield Server(port, pid)
+
+
+@asynccontextmanager
+async def serve(data: Path) -> AsyncIterator[Server]:
+    """`covey serve`, as it is installed; not waited for."""
+    port = free_port()
+    env = {"COVEY_DATA": str(data), "COVEY_LOG_LEVEL": "error"}
+    async with _running("-m", "cli", "serve", "--port", str(port), env=env) as pid:
         yield Server(port, pid)
 
 
 @asynccontextmanager
 async def stock() -> AsyncIterator[Server]:
     """Strawberry as it comes."""
-    port = _free_port()
+    port = free_port()
     async with _running("-m", "bench.stock", str(port), env={}) as pid:
         await _until_listening(port)
         yield Server(port, pid)
@@ -58,13 +75,24 @@ async def stock() -> AsyncIterator[Server]:
 @asynccontextmanager
 async def simulator(*, speed: float) -> AsyncIterator[str]:
     """The payer simulator; its URL."""
-    port = _free_port()
+    port = free_port()
     async with _running("-m", "cli", "payer-sim", "--port", str(port), "--speed", str(speed), env={}):
         await _until_listening(port)
         yield f"http://127.0.0.1:{port}"
 
 
-def _free_port() -> int:
+async def until_ready(port: int) -> None:
+    """Wait for `/readyz`, a minute at most."""
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(60):
+        while True:
+            with suppress(httpx.TransportError):
+                if (await http.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
+                    return
+            await asyncio.sleep(0.01)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -72,7 +100,7 @@ def _free_port() -> int:
 
 
 @asynccontextmanager
-async def _running(*arguments: str, env: dict[str, str]) -> AsyncIterator[int]:
+async def _running(*arguments: str, env: Mapping[str, str]) -> AsyncIterator[int]:
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, env={**os.environ, **env})
     try:
         yield process.pid
@@ -83,12 +111,10 @@ async def _running(*arguments: str, env: dict[str, str]) -> AsyncIterator[int]:
 
 
 async def _until_listening(port: int) -> None:
-    for _ in range(500):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
             await asyncio.sleep(0.02)
-        else:
-            writer.close()
-            return
-    raise RuntimeError(f"Nothing listens on port {port} after 10 s.")

@@ -1,6 +1,6 @@
 """A warm start: from the command to readiness, and the memory of an idle server.
 
-    python -m bench.start
+python -m bench.start
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.report import Figure, report
-from bench.servers import covey_command, until_ready
+from bench.servers import serve, until_ready
 
 
 def resident_mib(pid: int) -> float:
@@ -29,7 +29,7 @@ async def main() -> int:
     with TemporaryDirectory() as folder:
         for turn in range(6):
             began = time.perf_counter()
-            async with covey_command(Path(folder)) as server:
+            async with serve(Path(folder)) as server:
                 await until_ready(server.port)
                 if turn:
                     seconds.append(time.perf_counter() - began)

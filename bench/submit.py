@@ -2,8 +2,8 @@
 
     python -m bench.submit
 
-The payer never answers (SIMHANG), so what is measured is accepting: validation, the log, the queue, the answer. The three
-servers take turns, round by round, so that a noisy machine is noisy for all of them.
+Nothing listens where the payer should, so what is measured is accepting: validation, the log, the queue, the answer.
+The three servers take turns, round by round, so that a noisy machine is noisy for all of them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ SUBMIT: Final = (
     "mutation S($input: SubmitCoverageRequestInput!) { submitCoverageRequest(input: $input) { __typename "
     "... on CoverageRequestAccepted { request { id status queuePosition estimatedWaitSeconds cursor } } } }"
 )
+_ACCEPTED: Final = b"CoverageRequestAccepted"
 NOTHING: Final = json.dumps({"query": "mutation N { nothing }"}).encode()
 
 
@@ -43,8 +44,8 @@ def submit_body(number: int) -> bytes:
 
 async def _saturate(server: Server, token: str | None, seconds: float) -> Times:
     if token is None:
-        return await saturated(server.port, None, CONNECTIONS, seconds, lambda _: NOTHING, b"true")
-    return await saturated(server.port, token, CONNECTIONS, seconds, submit_body, b"CoverageRequestAccepted")
+        return await saturated(server.port, None, lambda _: NOTHING, b"true", connections=CONNECTIONS, seconds=seconds)
+    return await saturated(server.port, token, submit_body, _ACCEPTED, connections=CONNECTIONS, seconds=seconds)
 
 
 async def main() -> int:
@@ -56,8 +57,8 @@ async def main() -> int:
     with TemporaryDirectory() as folder:
         async with covey(Path(folder) / "paced") as server:
             token = service_token(Path(folder) / "paced")
-            await paced(server.port, token, PACE, 2, submit_body, b"CoverageRequestAccepted")
-            times = await paced(server.port, token, PACE, 10, submit_body, b"CoverageRequestAccepted")
+            await paced(server.port, token, submit_body, _ACCEPTED, per_second=PACE, seconds=2)
+            times = await paced(server.port, token, submit_body, _ACCEPTED, per_second=PACE, seconds=10)
         for turn in range(arguments.rounds):
             for log in ("sqlite", "memory"):
                 data = Path(folder) / f"{log}-{turn}"

@@ -18,7 +18,6 @@ Progress = Callable[[int, int], None]
 """Told how many positions of how many have been read."""
 
 _STATUS_OF: Final = {
-    EventType.SUBMITTED: RequestStatus.SUBMITTED,
     EventType.ENQUEUED: RequestStatus.ENQUEUED,
     EventType.SCHEDULED: RequestStatus.SCHEDULED,
     EventType.STARTED: RequestStatus.STARTED,
@@ -27,6 +26,7 @@ _STATUS_OF: Final = {
     EventType.TIMEOUT: RequestStatus.TIMEOUT,
     EventType.CANCELLED: RequestStatus.CANCELLED,
 }
+"""What `bus.fold.fold` makes of them; after the first event, any other leaves the status as it is."""
 _NONE: Final = 0
 _ENDED: Final = -1
 _REBUILD_CHUNK_EVENTS: Final = 5_000
@@ -37,7 +37,9 @@ _UPSERT_REQUESTS: Final = """
 INSERT INTO requests VALUES {rows} ON CONFLICT (id) DO UPDATE SET
     status = CASE WHEN excluded.status = '' THEN status ELSE excluded.status END,
     sequence = excluded.sequence,
-    open = excluded.open
+    open = excluded.open,
+    submitted_at = CASE WHEN position IS NULL THEN excluded.submitted_at ELSE submitted_at END,
+    position = coalesce(position, excluded.position)
 """
 _UPSERT_CALLS: Final = """
 INSERT INTO calls VALUES {rows} ON CONFLICT (id) DO UPDATE SET
@@ -106,15 +108,19 @@ def rebuild(connection: sqlite3.Connection, rows: EventRows, progress: Progress 
 
 
 def _request(recorded: Recorded) -> Row:
-    """A row of `requests`; where the request is known, only its last three columns count."""
+    """A row of `requests`; where the request is known, only its last three columns count.
+
+    Without a position, where the first event is gone: only a rebuild meets such.
+    """
     event = recorded.event
+    first = event.sequence == 1
     return (
         event.subject,
         event.tenant_id,
         event.member_id,
         to_microseconds(event.time),
-        recorded.position if event.sequence == 1 else None,
-        _STATUS_OF.get(event.type, ""),
+        recorded.position if first else None,
+        RequestStatus.SUBMITTED if first else _STATUS_OF.get(event.type, ""),
         event.sequence,
         not event.terminal,
     )

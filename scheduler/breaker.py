@@ -42,7 +42,6 @@ class Breaker:
     def open(self, now: float) -> None:
         """The payer is down."""
         self._open_until = now + self._policy.open_seconds
-        self._probe = None
 
     def send_probe(self, call_id: CallId) -> None:
         """This is the one call that finds out."""
@@ -68,6 +67,7 @@ class Breaker:
         """The payer did not answer this call; whether the breaker opened, not counting again after a failed probe."""
         if self._open_until is not None:
             if call_id == self._probe:
+                self._probe = None
                 self.open(now)
             return False
         if self._failures == 0:

@@ -166,7 +166,7 @@ class AdmissionCore:
 
     def open_breaker(self, payer_id: PayerId, now: float) -> None:
         self._advance(now)
-        self._payers[payer_id].breaker.open(now)
+        self._payers.is_down(payer_id, now)
 
     # Bringing the state up to date.
 
@@ -226,10 +226,11 @@ class AdmissionCore:
 
     def _next(self, now: float) -> Flight | None:
         """The most urgent class first, but for those below their floors; inside a class as its queue says."""
+        shut = self._payers.shut(now)
         below = [priority for priority in Priority if self._slots.held_in(priority) < self._policy.floor(priority)]
         for priority in (*below, *Priority):
             queue = self._waiting.queues[priority]
-            while (flight := queue.first(lambda payer_id: self._payers.admits(payer_id, now))) is not None:
+            while (flight := queue.first(shut)) is not None:
                 if self._in_time(flight, now):
                     return flight
                 self._waiting.set_aside(flight)
@@ -271,11 +272,10 @@ class AdmissionCore:
         """When something may happen by itself; all later than `now`."""
         yield self._deadlines.first_rank()
         yield self._waiting.next_due
-        due = self._waiting.payers_of_due
-        if due and self._slots.free <= 0:
+        if self._slots.free <= 0 and self._waiting.any_due:
             yield self._slots.next_end()
-        for payer_id in due:
-            if not self._payers.admits(payer_id, now):
+        for payer_id in self._payers.shut(now):
+            if self._waiting.is_due_at(payer_id):
                 yield from self._payers.next_admission(payer_id, now)
         for payer_id in self._waiting.payers_of_late:
             yield self._payers[payer_id].answer_times.next_change(now)
@@ -286,17 +286,14 @@ class AdmissionCore:
         return self._places.place(flight, self._waits.slot_seconds(now) or _UNKNOWN_CALL_SECONDS, now)
 
     def _judge(self, payer_id: PayerId, call: Call, end: CallEnd, now: float) -> BreakerChange | None:
-        payer = self._payers[payer_id]
         match end:
             case CallEnd.ANSWERED:
-                payer.answer_times.record(now - call.started, now)
-                closed = payer.breaker.answered(call.call_id)
-                return BreakerChange(payer_id=payer_id, available=True) if closed else None
+                self._payers[payer_id].answer_times.record(now - call.started, now)
+                return self._payers.answered(payer_id, call.call_id)
             case CallEnd.UNREACHABLE | CallEnd.TIMED_OUT:
-                opened = payer.breaker.failed(call.call_id, now)
-                return BreakerChange(payer_id=payer_id, available=False) if opened else None
+                return self._payers.failed(payer_id, call.call_id, now)
             case CallEnd.LOST | CallEnd.FAILED | CallEnd.NOT_MADE:
-                payer.breaker.give_back_probe(call.call_id)
+                self._payers[payer_id].breaker.give_back_probe(call.call_id)
                 return None
             case _:
                 assert_never(end)

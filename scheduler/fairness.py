@@ -12,7 +12,7 @@ the one with the earliest deadline: deadlines are set by whoever asks, and must 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from math import ceil
 from typing import Final
 
@@ -106,16 +106,12 @@ class FairQueue:
         self._lines: dict[TenantId, _Line] = {}
         self._idle: PriorityQueue[TenantId, float] = PriorityQueue()
         self._heads: dict[PayerId, PriorityQueue[TenantId, tuple[float, int]]] = {}
+        self._payers: PriorityQueue[PayerId, tuple[float, int]] = PriorityQueue()
 
     @property
-    def payers(self) -> Iterable[PayerId]:
+    def payers(self) -> Collection[PayerId]:
         """Those that calls of this class wait for."""
         return self._heads.keys()
-
-    @property
-    def tenants(self) -> int:
-        """Tenants remembered."""
-        return len(self._lines)
 
     def add(self, flight: Flight) -> None:
         """The call is due. A tenant that comes back starts at the present virtual time: idling earns nothing."""
@@ -137,17 +133,19 @@ class FairQueue:
         self._rank(line, flight.payer_id)
         self._retire(line)
 
-    def first(self, admits: Callable[[PayerId], bool]) -> Flight | None:
-        """The call that goes next, of the payers that admit one."""
-        best: tuple[tuple[float, int], TenantId, PayerId] | None = None
-        for payer_id, heads in self._heads.items():
-            head = heads.first()
-            if head is not None and (best is None or head[0] < best[0]) and admits(payer_id):
-                best = (*head, payer_id)
+    def first(self, shut: frozenset[PayerId]) -> Flight | None:
+        """The call that goes next, of the payers that are not shut."""
+        passed = []
+        while (best := self._payers.first()) is not None and best[1] in shut:
+            passed.append(best)
+            self._payers.discard(best[1])
+        for rank, payer_id in passed:
+            self._payers.put(payer_id, rank)
         if best is None:
             return None
-        (_, sequence), tenant_id, payer_id = best
-        return self._lines[tenant_id].lanes[payer_id].flights[sequence]
+        (_, sequence), payer_id = best
+        head = self._heads[payer_id].first()
+        return None if head is None else self._lines[head[1]].lanes[payer_id].flights[sequence]
 
     def charge(self, flight: Flight, seconds: float) -> Account:
         """The waiting call is made, for an estimate of its slot-time; the account to `correct`, once."""
@@ -206,14 +204,17 @@ class FairQueue:
 
     def _rank(self, line: _Line, payer_id: PayerId) -> None:
         lane = line.lanes.get(payer_id)
-        if lane is not None:
-            rank = (line.start // QUANTUM_SECONDS, lane.sequences[0])
-            self._heads.setdefault(payer_id, PriorityQueue()).put(line.tenant_id, rank)
-            return
-        heads = self._heads[payer_id]
-        heads.discard(line.tenant_id)
-        if not heads:
+        heads = self._heads.setdefault(payer_id, PriorityQueue())
+        if lane is None:
+            heads.discard(line.tenant_id)
+        else:
+            heads.put(line.tenant_id, (line.start // QUANTUM_SECONDS, lane.sequences[0]))
+        first = heads.first_rank()
+        if first is None:
             del self._heads[payer_id]
+            self._payers.discard(payer_id)
+        else:
+            self._payers.put(payer_id, first)
 
     def _retire(self, line: _Line) -> None:
         """Forget the tenant as soon as that earns it nothing, and everybody's debts once nobody of the class waits:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bus.ids import PayerId
+from bus.ids import CallId, PayerId
+from scheduler.admission import BreakerChange
 from scheduler.breaker import Breaker
 from scheduler.policy import AdmissionPolicy, BreakerPolicy
 from scheduler.slots import Slots
@@ -40,6 +41,7 @@ class Payers:
         self._policy = policy
         self._slots = slots
         self._records: dict[PayerId, PayerRecord] = {}
+        self._down: set[PayerId] = set()
 
     def __getitem__(self, payer_id: PayerId) -> PayerRecord:
         record = self._records.get(payer_id)
@@ -51,13 +53,33 @@ class Payers:
         """Those remembered."""
         return iter(self._records)
 
-    def admits(self, payer_id: PayerId, now: float) -> bool:
-        """Whether a call to it may begin: it is below its cap and not left alone."""
-        return self._slots.held_at(payer_id) < self._policy.slots_per_payer and self[payer_id].breaker.admits(now)
+    def shut(self, now: float) -> frozenset[PayerId]:
+        """Those that no call may be made to: they are at their cap, or left alone."""
+        busy = self._slots.payers_holding(self._policy.slots_per_payer)
+        return busy.union(payer_id for payer_id in self._down if not self[payer_id].breaker.admits(now))
 
     def next_admission(self, payer_id: PayerId, now: float) -> tuple[float | None, ...]:
-        """The moments at which a payer that admits no call may do so by itself, as far as there are any."""
+        """The moments at which a payer that is shut may admit a call by itself, as far as there are any."""
         return self[payer_id].breaker.opens_at(now), self._slots.next_end(payer_id)
+
+    def is_down(self, payer_id: PayerId, now: float) -> None:
+        """It was last known not to answer."""
+        self[payer_id].breaker.open(now)
+        self._down.add(payer_id)
+
+    def answered(self, payer_id: PayerId, call_id: CallId) -> BreakerChange | None:
+        """It answered this call."""
+        if not self[payer_id].breaker.answered(call_id):
+            return None
+        self._down.discard(payer_id)
+        return BreakerChange(payer_id=payer_id, available=True)
+
+    def failed(self, payer_id: PayerId, call_id: CallId, now: float) -> BreakerChange | None:
+        """It did not answer this call."""
+        if not self[payer_id].breaker.failed(call_id, now):
+            return None
+        self._down.add(payer_id)
+        return BreakerChange(payer_id=payer_id, available=False)
 
     def forget_idle(self, now: float) -> None:
         """Drop those of which nothing is known any more. One that is down stays: its return has to be told."""

@@ -31,11 +31,7 @@ class Places:
 
     def place(self, flight: Flight, cost_seconds: float, now: float) -> Place:
         """The flight's place; what is said first of its wait is noted, to learn from."""
-        shut = frozenset(
-            payer_id
-            for payer_id in self._waiting.payers
-            if payer_id != flight.payer_id and not self._payers.admits(payer_id, now)
-        )
+        shut = self._payers.shut(now) - {flight.payer_id}
         in_class = self._waiting.queues[flight.priority].ahead(flight, shut, cost_seconds)
         ahead = self._with_more_urgent(flight, in_class, shut)
         wait_seconds = self._wait_seconds(flight, in_class, ahead, shut, now)
@@ -48,11 +44,12 @@ class Places:
 
     def _with_more_urgent(self, flight: Flight, in_class: Ahead, shut: frozenset[PayerId]) -> Ahead:
         total, at_payer = in_class.total, in_class.at_payer
-        more_urgent = [priority for priority in Priority if priority.rank < flight.priority.rank]
-        for payer_id, counts in self._waiting.payers.items():
-            count = sum(counts[priority] for priority in more_urgent)
-            total += 0 if payer_id in shut else count
-            at_payer += count if payer_id == flight.payer_id else 0
+        by_payer = self._waiting.payers
+        for priority in Priority:
+            if priority.rank < flight.priority.rank:
+                total += self._waiting.count(priority)
+                total -= sum(by_payer[payer_id][priority] for payer_id in shut if payer_id in by_payer)
+                at_payer += by_payer[flight.payer_id][priority]
         return Ahead(total=total, at_payer=at_payer)
 
     def _wait_seconds(

@@ -49,6 +49,10 @@ class Slots:
         """Leases held by calls to this payer."""
         return len(self._payers.get(payer_id, ()))
 
+    def payers_holding(self, at_least: int) -> frozenset[PayerId]:
+        """Those whose calls hold so many leases."""
+        return frozenset(payer_id for payer_id, ends in self._payers.items() if len(ends) >= at_least)
+
     def held_in(self, priority: Priority) -> int:
         """Leases held by calls granted in this class."""
         return sum(lease.priority is priority for lease in self._leases.values())

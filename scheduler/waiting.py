@@ -22,6 +22,7 @@ class Waiting:
         self.queues = {priority: FairQueue(weights, catch_up_seconds) for priority in Priority}
         self._not_due: PriorityQueue[Flight, float] = PriorityQueue()
         self._too_late: dict[PayerId, PriorityQueue[Flight, float]] = {}
+        self._by_class: Counter[Priority] = Counter()
         self._by_tenant: dict[TenantId, Counter[Priority]] = {}
         self._by_payer: dict[PayerId, Counter[Priority]] = {}
 
@@ -37,10 +38,11 @@ class Waiting:
 
     def count(self, priority: Priority) -> int:
         """How many calls of the class wait."""
-        return sum(counts[priority] for counts in self._by_payer.values())
+        return self._by_class[priority]
 
     def add(self, flight: Flight, now: float) -> None:
         """The flight's call waits."""
+        self._by_class[flight.priority] += 1
         self._by_tenant.setdefault(flight.tenant_id, Counter())[flight.priority] += 1
         self._by_payer.setdefault(flight.payer_id, Counter())[flight.priority] += 1
         if flight.not_before > now:
@@ -89,9 +91,13 @@ class Waiting:
         return iter(self._too_late)
 
     @property
-    def payers_of_due(self) -> set[PayerId]:
-        """Payers that calls which are due wait for."""
-        return {payer_id for queue in self.queues.values() for payer_id in queue.payers}
+    def any_due(self) -> bool:
+        """Whether a call waits for nothing but a slot or its payer."""
+        return any(queue.payers for queue in self.queues.values())
+
+    def is_due_at(self, payer_id: PayerId) -> bool:
+        """Whether such a call waits for this payer."""
+        return any(payer_id in queue.payers for queue in self.queues.values())
 
     def _unset_aside(self, flight: Flight) -> None:
         aside = self._too_late[flight.payer_id]
@@ -100,6 +106,7 @@ class Waiting:
             del self._too_late[flight.payer_id]
 
     def _uncount(self, flight: Flight) -> None:
+        self._by_class[flight.priority] -= 1
         _decrement(self._by_tenant, flight.tenant_id, flight.priority)
         _decrement(self._by_payer, flight.payer_id, flight.priority)
 

@@ -13,6 +13,7 @@ from scheduler.flights import Forecast
 _MEDIAN_FROM: Final = 5
 """Calls known before a median is believed."""
 _RECENT_SECONDS: Final = 600.0
+_SHORTEST_SECONDS: Final = 0.001
 
 
 class Durations:
@@ -138,8 +139,9 @@ class Waits:
         return estimate_seconds * self._calibrations[priority].factor
 
     def slot_seconds(self, now: float) -> float | None:
-        """The mean of recent calls; None while nothing is known."""
-        return self._slot_times.mean(now)
+        """The mean of recent calls, never nothing at all; None while nothing is known."""
+        mean = self._slot_times.mean(now)
+        return None if mean is None else max(mean, _SHORTEST_SECONDS)
 
     def share_left(self, priority: Priority, slots: int, call_seconds: float, now: float) -> float:
         """Calls a second that so many slots can make for this class, more urgent ones taking theirs first.

@@ -1,4 +1,4 @@
-"""A process of its own that writes a log: `python appending.py FILE PREFIX`.
+"""A process of its own that writes a log: `python -m tests.bus.appending FILE PREFIX`.
 
 Prints "open" when it has the log, then the id of each request once its append was answered; ends when killed.
 """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
+
 from bus.events import Event, Purpose
 from bus.fold import RequestState, RequestStatus
 from bus.ids import CallId, MemberId, RequestId, TenantId
@@ -85,6 +87,16 @@ async def test_listings_can_be_of_one_member_and_of_some_statuses(log: AnyLog) -
     assert await page_ids(log, statuses=frozenset({RequestStatus.CANCELLED, RequestStatus.ENQUEUED})) == ["r2", "r1"]
     assert await page_ids(log, member_id=M1, statuses=frozenset({RequestStatus.CANCELLED})) == ["r1"]
     assert await page_ids(log, member_id=M1, statuses=frozenset({RequestStatus.FAILED})) == []
+
+
+async def test_events_that_tell_nothing_of_a_request_leave_its_status(log: AnyLog) -> None:
+    first = submitted("r1")
+    waiting = enqueued(first)
+    second = msgspec.structs.replace(first, sequence=3)
+    ended_call = msgspec.structs.replace(answered(), subject="r1", sequence=4)
+    await log.append([first, waiting, second, ended_call])
+    assert await page_ids(log, statuses=frozenset({RequestStatus.ENQUEUED})) == ["r1"]
+    assert await page_ids(log, statuses=frozenset({RequestStatus.SUBMITTED})) == []
 
 
 async def test_open_requests_are_those_that_have_not_ended_oldest_first(log: AnyLog) -> None:

@@ -103,7 +103,7 @@ async def test_what_a_reader_held_back_leaves_the_next_time(open_sqlite: OpenSql
     log = await open_sqlite()
     await ended(log, "r1", NOON, last_name="Distinctive")
     reading = await SqliteLog.open_for_reading(tmp_path / "log.sqlite", clock=SystemClock())
-    await reading._pool.run(lambda connection: connection.execute("BEGIN; ").fetchall())
+    await reading._pool.run(lambda connection: connection.execute("BEGIN").fetchall())
     await reading._pool.run(lambda connection: connection.execute("SELECT count(*) FROM events").fetchall())
     await log.delete_before(Topic.RTE, NOON + DAY)
     await reading.close()

@@ -18,6 +18,7 @@ from bus.events import Topic
 from bus.sealing import TenantSealer
 from bus.sqlite_faults import fault
 from bus.sqlite_log import SqliteLog
+from bus.sqlite_schema import set_up
 from tests.bus.conftest import OpenSqlite, completed, enqueued, scheduled, started, submitted
 
 
@@ -194,3 +195,36 @@ async def test_data_that_was_swapped_between_tenants_is_refused(open_sqlite: Ope
 
 def test_any_other_trouble_is_for_a_later_time() -> None:
     assert isinstance(fault(sqlite3.OperationalError("disk I/O error"), Path("log.sqlite")), LogUnavailable)
+
+
+def test_a_disk_that_cannot_hold_a_log_is_told_by_its_lack() -> None:
+    with (
+        closing(sqlite3.connect(":memory:")) as connection,
+        pytest.raises(LogUnavailable, match=r"log\.sqlite is on a disk without shared memory or locks"),
+    ):
+        set_up(connection, Path("log.sqlite"))
+
+
+async def test_deleting_that_fails_is_told_and_hinders_no_append(open_sqlite: OpenSqlite) -> None:
+    log = await open_sqlite()
+    await log.append([submitted()])
+    await log._writer.run(lambda connection: connection.execute("PRAGMA query_only = ON").fetchall())
+    with pytest.raises(LogUnavailable):
+        await log.append([submitted("r2")])
+    with pytest.raises(LogUnavailable):
+        await log.delete_before(Topic.RTE, submitted().time)
+    await log._writer.run(lambda connection: connection.execute("PRAGMA query_only = OFF").fetchall())
+    assert (await log.append([submitted("r2")]))[0]
+    await log.close()
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_let_be(open_sqlite: OpenSqlite) -> None:
+    log = await open_sqlite()
+    await log._writer.run(lambda connection: connection.execute("PRAGMA query_only = ON").fetchall())
+    gone = asyncio.create_task(log.append([submitted()]), name="gone")
+    await asyncio.sleep(0)
+    gone.cancel()
+    with pytest.raises(LogUnavailable):
+        await log.append([submitted("r2")])
+    assert gone.cancelled()
+    await log.close()

@@ -79,7 +79,7 @@ def test_a_caller_that_goes_away_does_not_keep_its_request_from_being_queued() -
         hold.set()
         await world.use_cases.acceptance.close()
         (state,) = await world.requests()
-        assert state.status is RequestStatus.ENQUEUED
+        assert state.status is RequestStatus.STARTED
 
     in_world(scenario)
 

@@ -128,7 +128,7 @@ class Simulation:
     def _pump(self) -> None:
         for request_id in self.scheduler.expired(self.now):
             self.expired[request_id] = self.now
-            del self._offered[request_id]
+            self._offered.pop(request_id, None)
         while (grant := self.scheduler.grant(self.now)) is not None:
             self._begin(grant)
         for step in self.on_step:

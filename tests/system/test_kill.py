@@ -14,12 +14,10 @@ import pytest
 
 from bus.clock import SystemClock
 from bus.events import Topic
-from bus.ids import random_id
-from bus.metrics import Metrics
 from bus.sqlite_log import SqliteLog
 from tests.system.program import STATUS, SUBMIT, TERMINAL, Client, Process, free_port, question, running, token
 
-KILLS: Final = int(os.environ.get("COVEY_TEST_KILLS", "50"))
+KILLS: Final = int(os.environ.get("TEST_KILLS", "50"))
 REQUESTS: Final = 10 * KILLS
 MEMBERS: Final = 20
 PAYERS: Final = (
@@ -104,7 +102,7 @@ async def test_every_acknowledged_request_ends_once_although_the_program_is_kill
     assert len(set(ids)) == REQUESTS
     assert stats["max_in_flight"] <= 15, stats
     assert stats["refused"] == 0, stats
-    log = await SqliteLog.open_for_reading(data / "covey.db", clock=SystemClock(), new_id=random_id, metrics=Metrics())
+    log = await SqliteLog.open_for_reading(data / "covey.db", clock=SystemClock())
     events = await log.read(Topic.RTE, after=0, limit=1_000_000)
     await log.close()
     endings = Counter(recorded.event.subject for recorded in events if recorded.event.terminal)
