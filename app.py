@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Final, NamedTuple, Protocol
@@ -24,7 +25,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from bus.clock import Clock, SystemClock
 from bus.cursor import Cursors
-from bus.errors import LogUnavailable
+from bus.errors import CoveyError
 from bus.events import Topic
 from bus.fanout import Fanout
 from bus.ids import MemberId, TenantId, random_id
@@ -298,8 +299,8 @@ def _probes(base: _Foundation, views: _Views, dispatcher: Dispatcher, drain: Dra
 
     async def log_away() -> str | None:
         try:
-            await views.log.append([])
-        except LogUnavailable as error:
+            await views.log.append([])  # of nothing: tells whether something could be written
+        except CoveyError as error:
             return str(error)
         return None
 
@@ -400,18 +401,25 @@ async def serve(
             config = server_config(
                 program.app, host=host, port=port, protocol=protocol, message_limit_bytes=settings.message_bytes
             )
-            server = DrainingServer(config, program.drain)
+            server = DrainingServer(config, partial(_drain, program, settings.drain_seconds))
             gc.freeze()
             if on_ready is not None:
                 on_ready(url)
             stopping = side_tasks.create_task(_stop(server, stop or asyncio.Event()), name="stop")
             await server.serve(sockets=[listener])
-            left = await program.dispatcher.drain(settings.drain_seconds)
+            left = await program.dispatcher.drain(0)
             if left:
                 _logger.warning("calls_abandoned", count=left, note="taken up at the next start")
             for task in (running, deleting, stopping):
                 task.cancel()
     return 0
+
+
+async def _drain(program: Program, window_seconds: float) -> None:
+    """Send clients elsewhere, one after another, while the calls under way have time to end."""
+    async with asyncio.TaskGroup() as both:
+        both.create_task(program.drain.run(), name="drain sockets")
+        both.create_task(program.dispatcher.drain(window_seconds), name="drain calls")
 
 
 async def _stop(server: DrainingServer, stop: asyncio.Event) -> None:

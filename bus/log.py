@@ -36,6 +36,7 @@ class EventLog(Protocol):
 
         None stands for an event that was refused by the rule of the fold: its sequence was not the next of its request,
         or the request had ended. Refusals do not hinder the other events. On LogUnavailable none was accepted.
+        To append nothing tells whether something could be appended now.
         """
         ...
 

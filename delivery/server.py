@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import HANDLED_SIGNALS
 
-from delivery.drain import Drain
 from delivery.stall import StallGuard
 
 _GRACEFUL_SECONDS: Final = 10
@@ -57,9 +56,12 @@ def server_config(
 
 
 class DrainingServer(uvicorn.Server):
-    """Drains on SIGTERM and SIGINT, still listening, and then shuts down; a second signal ends the drain at once."""
+    """Drains on SIGTERM and SIGINT, still listening, and then shuts down; a second signal ends both at once.
 
-    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+    `drain` is awaited for it; a second signal cancels it.
+    """
+
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], Coroutine[Any, Any, None]]) -> None:
         super().__init__(config)
         self._drain = drain
         self._draining: asyncio.Task[None] | None = None
@@ -71,11 +73,12 @@ class DrainingServer(uvicorn.Server):
         return port
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._draining = asyncio.create_task(self._drain.run(), name="drain")
-        try:
-            await asyncio.wait({self._draining})
-        finally:
-            self._draining.cancel()
+        if not self.force_exit:
+            self._draining = asyncio.create_task(self._drain(), name="drain")
+            try:
+                await asyncio.wait({self._draining})
+            finally:
+                self._draining.cancel()
         await super().shutdown(sockets)
 
     @contextmanager
@@ -89,6 +92,7 @@ class DrainingServer(uvicorn.Server):
                 signal.signal(sig, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
         super().handle_exit(sig, frame)
         if self._draining is not None:
             self._draining.get_loop().call_soon_threadsafe(self._draining.cancel)

@@ -31,6 +31,8 @@ from schema.input_values import InputValuesRule
 from schema.limits import Cost, Limits, TooComplex, measure
 
 _REPLACED: Final = frozenset({ValuesOfCorrectTypeRule, ProvidedRequiredArgumentsRule})
+_LONGEST_MESSAGE: Final = 300
+"""Characters: a name can be as long as a document."""
 _RULES: Final = (*(rule for rule in specified_rules if rule not in _REPLACED), InputValuesRule)
 
 
@@ -126,11 +128,11 @@ class Documents:
             # Without locations a document takes a sixth of the memory.
             return parse(text, no_location=True, max_lexical_tokens=self._limits.tokens)
         except GraphQLSyntaxError as error:
-            if "more than" in error.message and "tokens" in error.message:
+            if "tokens. Parsing aborted" in error.message:
                 raise _too_complex(f"The document has more than {self._limits.tokens} tokens.") from None
+            if "nested too deeply" in error.message:
+                raise _too_complex("The document is nested too deeply.") from None
             raise DocumentRefused(_syntax_error(error)) from None
-        except GraphQLError:
-            raise _too_complex("The document is nested too deeply.") from None
 
 
 def _name(operation: OperationDefinitionNode) -> str | None:
@@ -155,5 +157,5 @@ def _syntax_error(error: GraphQLSyntaxError) -> GraphQLError:
 def _told(errors: Sequence[GraphQLError]) -> list[GraphQLError]:
     """The rules' own words name fields, types and variables, never a value; the last may only say that it gave up."""
     return [
-        error if is_coded(error) else coded(ErrorCode.BAD_USER_INPUT, error.message) for error in errors[:ERRORS_MAX]
+        error if is_coded(error) else coded(ErrorCode.BAD_USER_INPUT, error.message[:_LONGEST_MESSAGE]) for error in errors[:ERRORS_MAX]
     ]

@@ -119,6 +119,7 @@ class CoveySchema(strawberry.Schema):
             "variable_values": variables,
             "operation_name": operation.node.name.value if operation.node.name else None,
             "executor_class": self.execution_context_class,
+            "max_coercion_errors": 1,  # told in our own words anyway
             "operation_extensions": operation_extensions,
         }
         return _Request(document=document, operation=operation, arguments=arguments)

@@ -58,6 +58,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     definitions: int = 50
     """Operations and fragments."""
     directives: int = 50
+    fields: int = 500
+    """As they are written, fragments not followed."""
     overlap: int = 3_000
     """The sum, over the names that fields answer under, of the square of how often each is asked for: validation
     compares every two of the same name."""
@@ -124,6 +126,8 @@ def _check_census(document: DocumentNode, limits: Limits) -> None:
             names[_answer_name(node)] += 1
     if directives > limits.directives:
         raise TooComplex(f"More than {limits.directives} directives.")
+    if names.total() > limits.fields:
+        raise TooComplex(f"More than {limits.fields} fields.")
     if sum(count * count for count in names.values()) > limits.overlap:
         raise TooComplex("The same fields are asked for too often.")
 

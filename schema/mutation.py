@@ -16,7 +16,7 @@ from schema.results import (
 )
 
 
-@strawberry.type
+@strawberry.type(description="What can be done.")
 class Mutation:
     @strawberry.mutation(
         description="Ask whether somebody is covered. Answers at once: from the cache, or with a request to follow."

@@ -16,7 +16,7 @@ from schema.requests import CoverageRequest, CoverageRequestConnection
 from schema.scheduler import SchedulerStatus
 
 
-@strawberry.type
+@strawberry.type(description="What can be read.")
 class Query:
     @strawberry.field(description="Who is calling.")
     def me(self, info: ContextInfo) -> Me:

@@ -19,7 +19,7 @@ from schema.updates import CoverageRequestUpdate, MemberUpdate, PayerUpdate, upd
 
 
 # Each awaits what may refuse it before it gives a generator, so that a refusal comes instead of a stream.
-@strawberry.type
+@strawberry.type(description="What can be followed.")
 class Subscription:
     @strawberry.subscription(
         description="One request's events, from `after` (from its first event when null), then live. Completes after "

@@ -14,7 +14,7 @@ from tests.delivery.harness import Harness, door_tasks, eventually, http_client,
 
 
 async def started(harness: Harness) -> tuple[DrainingServer, asyncio.Task[None]]:
-    server = DrainingServer(harness.config(), harness.drain)
+    server = DrainingServer(harness.config(), harness.drain.run)
     serving = asyncio.create_task(server._serve())
     await eventually(lambda: server.started)
     harness.port = server.port
@@ -66,7 +66,7 @@ async def test_a_drain_does_not_wait_for_a_reader_that_stalls(monkeypatch: pytes
 async def test_a_real_signal_stops_the_server_and_not_the_process() -> None:
     harness = Harness(drain_seconds=0)
     before = signal.getsignal(signal.SIGTERM)
-    server = DrainingServer(harness.config(), harness.drain)
+    server = DrainingServer(harness.config(), harness.drain.run)
     serving = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)
     signal.raise_signal(signal.SIGTERM)
