@@ -39,6 +39,7 @@ def configure(*, level: str, json_lines: bool) -> None:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.asgi", "strawberry", "strawberry.execution"):
         library = logging.getLogger(name)
         library.handlers, library.propagate = [], True
+        library.setLevel(logging.NOTSET)
     logging.getLogger("uvicorn.access").disabled = True
     # httpx tells every URL it asks at info.
     logging.getLogger("httpx").setLevel(logging.WARNING)

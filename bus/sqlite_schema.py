@@ -152,6 +152,11 @@ def set_meta(connection: sqlite3.Connection, name: str, value: int | str | bytes
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
 
+def touch(connection: sqlite3.Connection) -> None:
+    """Change a word that nobody reads: whether that goes onto the disk tells whether anything would."""
+    connection.execute("INSERT INTO meta VALUES ('touched', 0) ON CONFLICT (name) DO UPDATE SET value = 1 - value")
+
+
 def floor(connection: sqlite3.Connection, topic: Topic) -> int:
     """The position up to which events of the topic may have been deleted."""
     found = meta(connection, f"floor {topic}")

@@ -19,7 +19,7 @@ from bus.events import Event, Recorded
 from bus.sqlite_faults import faults_of
 from bus.sqlite_requests import Standing, insert_events, record
 from bus.sqlite_rows import EventRows, Row
-from bus.sqlite_schema import transaction
+from bus.sqlite_schema import touch, transaction
 
 _GROUP_JOBS: Final = 1_000
 _WAITING_EVENTS: Final = 10_000
@@ -154,8 +154,11 @@ class SqliteWriter:
                     recorded.append(accepted)
                     rows.append((position, *row))
                 results.append(result)
-            insert_events(self._connection, rows)
-            record(self._connection, recorded)
+            if recorded:
+                insert_events(self._connection, rows)
+                record(self._connection, recorded)
+            else:
+                touch(self._connection)
         self._last_position = position
         return Written(appends, results, recorded, [len(row[-1]) for row in rows])
 

@@ -46,7 +46,10 @@ class DevelopmentKey:
                 _write_once(path)
             private_key = load_pem_private_key(path.read_bytes(), password=None)
         except OSError as error:
-            raise KeyUnusable(f"The development key {path} cannot be read or made: {error.strerror}.") from error
+            raise KeyUnusable(
+                f"The development key {path} cannot be read or made ({error.strerror}): use a folder that this user "
+                "may write."
+            ) from error
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise KeyUnusable(f"{path} holds no private key. Delete it, and a new one is made.") from error
         if not isinstance(private_key, Ed25519PrivateKey):

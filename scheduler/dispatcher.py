@@ -6,6 +6,7 @@ Between any two awaits the process may be killed: what the log holds is enough f
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -243,9 +244,11 @@ class Dispatcher:
     async def _ask(self, leader: RequestState) -> Outcome:
         try:
             return await self._payer.check(leader.question, leader.request_id)
-        except Exception:
-            # A fault of ours must not cost the request its end. Whether the call was sent is not known.
-            _logger.exception("call_failed", request_id=leader.request_id)
+        except Exception as error:
+            # A fault of ours must not cost the request its end. Whether the call was sent is not known. The error's
+            # own words are not logged: they may repeat what was asked.
+            frames = traceback.format_tb(error.__traceback__)
+            _logger.error("call_failed", request_id=leader.request_id, error=type(error).__name__, frames=frames)
             self._metrics.internal_errors.labels("payer").inc()
             return Unfinished(failure=_CALL_FAILED, timed_out=False)
 

@@ -74,16 +74,23 @@ class _Line(Account):
         if not lane.sequences:
             del self.lanes[flight.payer_id]
 
-    def waiting_outside(self, shut: frozenset[PayerId]) -> int:
-        """Its calls to payers that are not shut."""
-        return len(self.sequences) - sum(len(self.lanes[payer].sequences) for payer in shut if payer in self.lanes)
+    def waiting_at(self, payers: frozenset[PayerId]) -> int:
+        """Its calls to these payers."""
+        return sum(len(self.lanes[payer].sequences) for payer in payers if payer in self.lanes)
 
     def turns_before(self, edge: float, sequence: int, cost_seconds: float) -> int:
         """How many of its calls, at that cost each, go before one in the quantum that begins at `edge`: those of
         earlier quanta, and those of this one that came earlier."""
-        earlier = ceil((edge - self.start) * self.weight / cost_seconds)
-        with_this = ceil((edge + QUANTUM_SECONDS - self.start) * self.weight / cost_seconds)
-        return max(0, min(earlier, len(self.sequences)), min(with_this, bisect_left(self.sequences, sequence)))
+        sequences = self.sequences
+        waiting = len(sequences)
+        turns = ceil((edge - self.start) * self.weight / cost_seconds) if self.start < edge else 0
+        if turns >= waiting:
+            return waiting
+        came_earlier = waiting if sequences[-1] < sequence else bisect_left(sequences, sequence)
+        if came_earlier <= turns:
+            return turns
+        turns_with_this = ceil((edge + QUANTUM_SECONDS - self.start) * self.weight / cost_seconds)
+        return max(turns, min(came_earlier, turns_with_this))
 
 
 class Ahead(Struct, frozen=True, kw_only=True):
@@ -181,12 +188,13 @@ class FairQueue:
         start += total * cost_seconds / self._weight(flight.tenant_id)
         edge = start - start % QUANTUM_SECONDS
         for line in self._lines.values():
-            if line is own or not line.sequences:
+            if line is own or not line.sequences or line.start >= edge + QUANTUM_SECONDS:
                 continue
             turns = line.turns_before(edge, flight.sequence, cost_seconds)
-            total += min(turns, line.waiting_outside(shut))
-            if flight.payer_id in line.lanes:
-                at_payer += min(turns, len(line.lanes[flight.payer_id].sequences))
+            total += min(turns, len(line.sequences) - line.waiting_at(shut)) if shut else turns
+            lane = line.lanes.get(flight.payer_id)
+            if lane is not None:
+                at_payer += min(turns, len(lane.sequences))
         return Ahead(total=total, at_payer=at_payer)
 
     def _weight(self, tenant_id: TenantId) -> float:

@@ -60,20 +60,24 @@ async def _hold_slots(requests: RequestView, admission: Admission, clock: Clock,
     now, wall = clock.monotonic(), clock.now()
     for recorded in await requests.calls_unaccounted(wall):
         data = recorded.event.data
-        if isinstance(data, Started):
-            left_seconds = min((data.lease_expires_at - wall).total_seconds(), lease_seconds)
-            await admission.hold(data.call_id, data.payer_id, now + left_seconds, now)
+        assert isinstance(data, Started)  # the view's promise
+        left_seconds = min((data.lease_expires_at - wall).total_seconds(), lease_seconds)
+        await admission.hold(data.call_id, data.payer_id, now + left_seconds, now)
 
 
 def _next_events(state: RequestState) -> Sequence[EventData]:
     match state.status:
         case RequestStatus.SUBMITTED:
             return [Enqueued(payer_id=state.payer_id)]
-        case RequestStatus.ENQUEUED:
-            return []
         case RequestStatus.SCHEDULED | RequestStatus.STARTED:
             return [Enqueued(payer_id=state.payer_id, cause=_INTERRUPTED)]
-        case RequestStatus.COMPLETED | RequestStatus.FAILED | RequestStatus.TIMEOUT | RequestStatus.CANCELLED:
+        case (
+            RequestStatus.ENQUEUED
+            | RequestStatus.COMPLETED
+            | RequestStatus.FAILED
+            | RequestStatus.TIMEOUT
+            | RequestStatus.CANCELLED
+        ):
             return []
         case _:
             assert_never(state.status)

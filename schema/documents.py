@@ -157,5 +157,6 @@ def _syntax_error(error: GraphQLSyntaxError) -> GraphQLError:
 def _told(errors: Sequence[GraphQLError]) -> list[GraphQLError]:
     """The rules' own words name fields, types and variables, never a value; the last may only say that it gave up."""
     return [
-        error if is_coded(error) else coded(ErrorCode.BAD_USER_INPUT, error.message[:_LONGEST_MESSAGE]) for error in errors[:ERRORS_MAX]
+        error if is_coded(error) else coded(ErrorCode.BAD_USER_INPUT, error.message[:_LONGEST_MESSAGE])
+        for error in errors[:ERRORS_MAX]
     ]

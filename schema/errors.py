@@ -50,14 +50,11 @@ class ErrorMask:
     def _error(self, error: GraphQLError) -> GraphQLError:
         if is_coded(error):
             return error
-        if error.original_error is not None:
-            told = _expected(error.original_error) or self._internal(error.original_error)
-        elif error.nodes and not isinstance(error.nodes[0], FieldNode):
-            # The executor's own words on an argument: a null variable where the schema has no null.
-            told = coded(ErrorCode.BAD_USER_INPUT, "A variable of this field has no value that is allowed there.")
-        else:
-            told = self._internal(error)
-        return GraphQLError(told.message, error.nodes, path=error.path, extensions=told.extensions)
+        cause: Exception = error
+        while isinstance(cause, GraphQLError) and cause.original_error is not None:
+            cause = cause.original_error
+        told = _expected(cause) or self._internal(cause)
+        return GraphQLError(told.message, path=error.path, extensions=told.extensions)
 
     def _internal(self, error: Exception) -> GraphQLError:
         entry: dict[str, Any] = self._answers.internal("schema", error)
@@ -82,6 +79,9 @@ def _expected(error: Exception) -> GraphQLError | None:
             return coded(error.code, str(error))
         case LogUnavailable() | CacheUnavailable():
             return coded(ErrorCode.UNAVAILABLE, "This cannot be told at the moment. Try again shortly.")
+        case GraphQLError(nodes=[node, *_]) if not isinstance(node, FieldNode):
+            # The executor's own word on an argument: a variable is null where the schema has no null.
+            return coded(ErrorCode.BAD_USER_INPUT, "A variable of this field has no value that is allowed there.")
         case UnicodeEncodeError():  # of text that was given: nothing of ours is like that
             return coded(ErrorCode.BAD_USER_INPUT, "A text holds half a character, which no text can hold.")
         case _:

@@ -72,7 +72,7 @@ def test_no_tracked_file_names_a_registry() -> None:
         ("setting_kinds", set()),
         ("logs", set()),
         ("settings", {"bus", "setting_kinds"}),
-        ("app", ROOMS | {"settings"}),
+        ("app", ROOMS | {"settings", "setting_kinds"}),
         ("cli", {"bus", "delivery", "console", "app", "logs", "settings"}),
     ],
 )

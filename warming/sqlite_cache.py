@@ -96,7 +96,10 @@ class SqliteCache:
             file = await loop.run_in_executor(thread, CoverageFile, path, epoch, sealer or PlainSealer())
         except (sqlite3.Error, OSError) as error:
             thread.shutdown(wait=False)
-            raise CacheUnavailable("The coverage cache's file cannot be opened or made.") from error
+            raise CacheUnavailable(
+                f"The coverage cache {path} cannot be opened or made: see that this user may write its folder, and "
+                "remove what stands in its place."
+            ) from error
         return cls(file, thread, capacity=capacity, hot_capacity=hot_capacity)
 
     async def close(self) -> None:

@@ -31,7 +31,15 @@ class StandIn:
         self.ended = False
         self.before_ready: Callable[[], None] = lambda: None
 
-    async def serve(self, settings: Settings, *, host: str, port: int, on_ready: Callable[[str], None]) -> int:
+    async def serve(
+        self,
+        settings: Settings,
+        *,
+        host: str,
+        port: int,
+        on_ready: Callable[[str], None],
+        stop: asyncio.Event | None = None,
+    ) -> int:
         self.settings, self.port = settings, port
         self.before_ready()
         try:
@@ -39,7 +47,7 @@ class StandIn:
             async with httpx.AsyncClient(trust_env=False) as http:
                 assert (await http.get(f"{settings.payer_url}/sim/stats")).json()["in_flight"] == 0
             if self.waits:
-                await asyncio.Event().wait()
+                await (stop or asyncio.Event()).wait()
         finally:
             self.ended = True
         return 0

@@ -8,13 +8,24 @@ from datetime import timedelta
 import pytest
 
 from bus.errors import LogUnavailable
-from bus.events import Event, EventType, Priority, Recorded
+from bus.events import Cancelled, Downtime, Enqueued, Event, EventType, Priority, Recorded
 from bus.failure import FailureKind
 from bus.fold import RequestStatus
 from bus.ids import PayerId
 from bus.memory_log import MemoryLog
+from payer.outcome import Outcome
 from scheduler.errors import AlreadyFinished
-from tests.scheduler.world import LEASE_SECONDS, living, rejection, timed_out, unreachable
+from tests.scheduler.world import (
+    LEASE_SECONDS,
+    PAYER,
+    broken,
+    living,
+    lost,
+    rejection,
+    throttled,
+    timed_out,
+    unreachable,
+)
 from tests.virtual_time import VirtualClock, run_virtually
 
 
@@ -305,6 +316,115 @@ def test_two_hundred_requests_of_many_tenants_never_exceed_the_slots() -> None:
     run_virtually(main())
 
 
+@pytest.mark.parametrize("outcome", [throttled(), broken()])
+def test_what_is_not_the_payers_fault_is_tried_again_and_frees_the_slot(outcome: Outcome) -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
+            world.payer.script = [outcome]
+            state = await world.submit()
+            await world.clock.sleep(60)
+            assert (await world.types(state)).count("enqueued") == 2
+            assert await world.status(state) is RequestStatus.COMPLETED
+            assert (await world.dispatcher.status()).held == 0
+
+    run_virtually(main())
+
+
+def test_a_lost_connection_keeps_its_slot_and_says_nothing_of_the_payer() -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
+            world.payer.script = [lost() for _ in range(5)]
+            for number in range(5):
+                await world.submit(name=f"Name{chr(65 + number)}", deadline_seconds=600)
+            await world.clock.sleep(4)
+            assert (await world.dispatcher.status()).held >= 5
+            assert await world.all_of(EventType.DOWNTIME) == []
+
+    run_virtually(main())
+
+
+def test_a_retry_joins_a_call_of_the_same_question_that_began_meanwhile() -> None:
+    async def main() -> None:
+        log = FailingLog("epoch")
+        async with living(log, VirtualClock()) as world:
+            world.payer.script = [unreachable()]
+            first = await world.submit(deadline_seconds=600)
+            await world.clock.sleep(1)
+            log.away = True
+            await world.clock.sleep(10)
+            log.away = False
+            world.payer.seconds = 60
+            await world.submit(deadline_seconds=600)
+            await world.clock.sleep(20)
+            assert (await world.types(first))[-3:] == ["enqueued", "scheduled", "started"]
+            await world.clock.sleep(60)
+            assert await world.status(first) is RequestStatus.COMPLETED
+            assert len(world.payer.calls) == 2
+
+    run_virtually(main())
+
+
+def test_a_request_cancelled_before_it_could_be_queued_is_not_queued() -> None:
+    async def main() -> None:
+        log = FailingLog("epoch")
+        async with living(log, VirtualClock()) as world:
+            state = await world.record_submitted(deadline_seconds=600)
+            log.away = True
+            await world.dispatcher.accept(state)
+            log.away = False
+            await world.dispatcher.cancel(state)
+            await world.clock.sleep(60)
+            assert await world.types(state) == ["submitted", "cancelled"]
+            assert world.payer.calls == []
+
+    run_virtually(main())
+
+
+def test_an_ending_is_written_behind_what_another_writer_wrote_first() -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
+            state = await world.submit()
+            await world.clock.sleep(1)
+            await world.write_as_another(state, Enqueued(payer_id=state.payer_id, cause=unreachable().failure))
+            cancelled = await world.dispatcher.cancel(state)
+            assert cancelled.status is RequestStatus.CANCELLED
+            assert cancelled.sequence == 6
+
+    run_virtually(main())
+
+
+def test_a_request_that_another_writer_ended_is_not_called() -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock(), slots=1) as world:
+            await world.submit(name="First")
+            state = await world.submit(name="Second")
+            await world.write_as_another(state, Cancelled(payer_id=state.payer_id))
+            with pytest.raises(AlreadyFinished):
+                await world.dispatcher.cancel(state)
+            await world.clock.sleep(30)
+            assert len(world.payer.calls) == 1
+
+    run_virtually(main())
+
+
+def test_a_fault_of_ours_around_a_call_is_counted_and_the_dispatcher_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
+            with monkeypatch.context() as patched:
+                patched.setattr(world.admission, "settle", broken_settle)
+                await world.submit(name="First")
+                await world.clock.sleep(10)
+            assert world.metrics.internal_errors.labels("dispatcher")._value.get() == 1
+            second = await world.submit(name="Second")
+            await world.clock.sleep(10)
+            assert await world.status(second) is RequestStatus.COMPLETED
+
+    async def broken_settle(*_: object) -> None:
+        raise RuntimeError("bug")
+
+    run_virtually(main())
+
+
 # Recovery: the same log, another life.
 
 
@@ -389,5 +509,31 @@ def test_a_request_whose_deadline_passed_while_the_program_was_down_times_out_at
             await clock.sleep(0.05)
             assert (await world.types(state))[-1] == "timeout"
             assert world.payer.calls == []
+
+    run_virtually(main())
+
+
+def test_a_request_that_was_only_submitted_is_queued_by_the_next_life() -> None:
+    async def main() -> None:
+        log, clock = MemoryLog("epoch"), VirtualClock()
+        async with living(log, clock, seed=1) as world:
+            state = await world.record_submitted()
+        async with living(log, clock, seed=2) as world:
+            await clock.sleep(10)
+            assert await world.types(state) == ["submitted", "enqueued", "scheduled", "started", "completed"]
+
+    run_virtually(main())
+
+
+def test_a_payer_that_came_back_before_the_restart_is_asked_at_once() -> None:
+    async def main() -> None:
+        log, clock = MemoryLog("epoch"), VirtualClock()
+        async with living(log, clock, seed=1) as world:
+            await world.journal.note(PAYER, Downtime(payer_id=PAYER, available=False, since=clock.now()))
+            await world.journal.note(PAYER, Downtime(payer_id=PAYER, available=True, since=clock.now()))
+        async with living(log, clock, seed=2) as world:
+            await world.submit()
+            await clock.sleep(1)
+            assert len(world.payer.calls) == 1
 
     run_virtually(main())

@@ -11,14 +11,14 @@ from datetime import date, timedelta
 from itertools import count
 
 from bus.coverage import Coverage, CoverageStatus
-from bus.events import CacheMode, Event, EventType, Priority, Submitted, Topic
+from bus.events import CacheMode, Event, EventData, EventType, Priority, Submitted, Topic
 from bus.failure import Failure, FailureKind
 from bus.fold import RequestState, RequestStatus, fold
 from bus.ids import EventId, MemberId, PayerId, RequestId, TenantId
 from bus.memory_log import MemoryLog
 from bus.metrics import Metrics
 from bus.question import Person, Provider, Question
-from payer.outcome import Answer, Outcome, Rejection, Unfinished, Unreachable
+from payer.outcome import Answer, Broken, Outcome, Rejection, Throttled, Unfinished, Unreachable
 from scheduler.dispatcher import Dispatcher
 from scheduler.journal import Journal
 from scheduler.memory_admission import MemoryAdmission
@@ -31,8 +31,6 @@ TENANT = TenantId("t-1")
 PAYER = PayerId("60054")
 LEASE_SECONDS = 125.0
 
-Behaviour = Callable[[Question, RequestId], Outcome]
-
 
 def unreachable() -> Unreachable:
     return Unreachable(failure=Failure(code="42", kind=FailureKind.PAYER_UNAVAILABLE, message="No answer."))
@@ -40,6 +38,19 @@ def unreachable() -> Unreachable:
 
 def rejection() -> Rejection:
     return Rejection(failure=Failure(code="75", kind=FailureKind.MEMBER_DATA, message="Not found."))
+
+
+def throttled() -> Throttled:
+    return Throttled(failure=Failure(code="HTTP_429", kind=FailureKind.RATE_LIMITED, message="Too many calls."))
+
+
+def broken() -> Broken:
+    return Broken(failure=Failure(code="HTTP_500", kind=FailureKind.INTERNAL, message="It failed."))
+
+
+def lost() -> Unfinished:
+    failure = Failure(code="LOST", kind=FailureKind.INTERNAL, message="The connection was lost.")
+    return Unfinished(failure=failure, timed_out=False)
 
 
 def timed_out() -> Unfinished:
@@ -150,6 +161,24 @@ class World:
         state = fold(None, recorded)
         assert state is not None
         return state
+
+    async def write_as_another(self, state: RequestState, data: EventData) -> None:
+        """Append the request's next event behind the dispatcher's back."""
+        found = await self.log.get(state.tenant_id, state.request_id)
+        assert found is not None
+        event = Event(
+            id=EventId(self.ids()),
+            source="another",
+            subject=state.request_id,
+            time=self.clock.now(),
+            tenant_id=state.tenant_id,
+            member_id=state.member_id,
+            sequence=found.sequence + 1,
+            attempt=found.attempt,
+            data=data,
+        )
+        (recorded,) = await self.log.append([event])
+        assert recorded is not None
 
     async def types(self, state: RequestState) -> list[str]:
         return [r.event.type.removeprefix("rte.") for r in await self.log.read_request(state.request_id)]

@@ -42,8 +42,8 @@ def _nested(count: int) -> str:
 HOSTILE: Final[dict[str, tuple[str, str]]] = {
     "no document": ("", BAD),
     "only a comment": ("# nothing", BAD),
-    "no GraphQL": ("select * from members where name = 'Smith'", BAD),
-    "an unfinished one": ('{ payer(id: "Smith', BAD),
+    "no GraphQL": ("select * from members where name = 'SECRET'", BAD),
+    "an unfinished one": ('{ payer(id: "SECRET', BAD),
     "only a fragment": ("fragment F on Me { id }", BAD),
     "a definition of a type": ("type Smith { id: ID }", BAD),
     "over the size": ("{ me { id } } #" + "x" * 16_384, COMPLEX),
@@ -89,7 +89,9 @@ HOSTILE: Final[dict[str, tuple[str, str]]] = {
     "doubling fragments": (_doubling(12), COMPLEX),
     "doubling fragments in place": (_doubling_in_place(40), BAD),
     "fragments that overlap": (
-        "{ " + _repeated("me { ...F0 ...F1 }", 20) + " } "
+        "{ "
+        + _repeated("me { ...F0 ...F1 }", 20)
+        + " } "
         + _repeated("fragment F# on Me { id tenantId roles member { id } }", 20),
         COMPLEX,
     ),

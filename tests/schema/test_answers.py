@@ -201,12 +201,13 @@ def test_requests_are_listed_in_pages() -> None:
         }
         own = (await asker.data(document, {"memberId": "m-1"}, who=service()))["coverageRequests"]
         assert len(own["edges"]) == 1
-        for who, variables, code, path in [
+        refusals: list[tuple[Caller, dict[str, Any], str, list[str] | None]] = [
             (service(), {"first": 101}, "BAD_USER_INPUT", ["first"]),
             (service(), {"after": "made up"}, "BAD_USER_INPUT", ["after"]),
             (operator(), {}, "FORBIDDEN", None),
             (member(), {"memberId": "m-2"}, "FORBIDDEN", None),
-        ]:
+        ]
+        for who, variables, code, path in refusals:
             result = await asker.ask(document, variables, who=who)
             assert codes(result) == [code]
             assert (result.errors or [])[0].formatted["extensions"].get("path") == path
@@ -291,7 +292,7 @@ def test_a_question_to_the_cache_that_may_not_be_is_an_error(
     async def scenario(asker: Asker) -> None:
         result = await asker.ask(COVERAGE, {"input": question_input(**changes)}, who=who)
         assert codes(result) == [code]
-        (error,) = result.errors or ()
+        (error,) = result.errors or []
         assert error.formatted["extensions"].get("path") == path
         assert error.path == ["coverage"]
 

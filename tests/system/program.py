@@ -8,15 +8,19 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httpx
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
+
+from bus.clock import SystemClock
+from payer.simulator.app import simulator_app
+from payer.simulator.running import running_simulator
 
 COVEY: Final = (sys.executable, "-m", "cli")
 ROOT: Final = Path(__file__).parents[2]
@@ -110,6 +114,37 @@ class Process:
         raise RuntimeError(self.stderr.read_text()[-4000:])
 
 
+class Ended(NamedTuple):
+    """A command that ended by itself."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def ended(*arguments: str, env: Mapping[str, str], under: Sequence[str] = (), seconds: float = 30) -> Ended:
+    """Run a command to its end; `under` another program that starts it, if one is named."""
+    process = await asyncio.create_subprocess_exec(
+        *under,
+        *COVEY,
+        *arguments,
+        cwd=ROOT,
+        env={**os.environ, **env},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
 @asynccontextmanager
 async def running(*arguments: str, env: Mapping[str, str], folder: Path, answers_at: str) -> AsyncIterator[Process]:
     process = await Process.start(*arguments, env=env, folder=folder)
@@ -120,15 +155,60 @@ async def running(*arguments: str, env: Mapping[str, str], folder: Path, answers
         await process.kill()
 
 
-async def token(data: Path, member: str, tenant: str = "t-1", role: str = "member") -> str:
+class Server(NamedTuple):
+    """A `covey serve` that answers."""
+
+    process: Process
+    port: int
+    url: str
+    data: Path
+
+    def written(self) -> str:
+        """What it wrote to stdout and stderr."""
+        return self.process.stderr.read_text()
+
+
+@asynccontextmanager
+async def serving(folder: Path, *, payer_url: str, port: int | None = None, **settings: str) -> AsyncIterator[Server]:
+    """`covey serve` on the data folder in `folder`, with `settings` by their names without COVEY_."""
+    port = port or free_port()
+    url, data = f"http://127.0.0.1:{port}", folder / "data"
+    env = {"COVEY_DATA": str(data), "COVEY_PAYER_URL": payer_url}
+    env |= {f"COVEY_{name.upper()}": value for name, value in settings.items()}
+    async with running("serve", "--port", str(port), env=env, folder=folder, answers_at=f"{url}/readyz") as process:
+        yield Server(process, port, url, data)
+
+
+def simulator(speed: float = 50) -> AbstractAsyncContextManager[str]:
+    """The payers' side, in this process; its URL."""
+    return running_simulator(simulator_app(seed=7, slots=15, speed=speed, clock=SystemClock()))
+
+
+async def token(data: Path, member: str, tenant: str = "t-1", role: str = "member", ttl: str = "2h") -> str:
     """A token as `covey token` prints it."""
-    arguments = ("token", "--member", member, "--tenant", tenant, "--role", role, "--ttl", "2h")
+    arguments = ("token", "--member", member, "--tenant", tenant, "--role", role, "--ttl", ttl)
     process = await asyncio.create_subprocess_exec(
         *COVEY, *arguments, cwd=ROOT, env={**os.environ, "COVEY_DATA": str(data)}, stdout=asyncio.subprocess.PIPE
     )
     out, _ = await process.communicate()
     assert process.returncode == 0
     return out.decode().strip()
+
+
+@asynccontextmanager
+async def greeted(port: int, bearer: str) -> AsyncIterator[ClientConnection]:
+    """A socket whose `connection_init` was acknowledged."""
+    url = f"ws://127.0.0.1:{port}/graphql"
+    async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None) as socket_:
+        await socket_.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {bearer}"}}))
+        assert json.loads(await socket_.recv())["type"] == "connection_ack"
+        yield socket_
+
+
+async def subscribe(socket_: ClientConnection, query: str, operation: str = "1", **variables: Any) -> None:
+    """Start an operation; what it brings is the caller's to receive."""
+    payload = {"query": query, "variables": variables}
+    await socket_.send(json.dumps({"id": operation, "type": "subscribe", "payload": payload}))
 
 
 class Client:
@@ -174,14 +254,8 @@ class Client:
             await asyncio.sleep(0.05)
 
     async def _items(self, request_id: str, after: str | None) -> AsyncIterator[dict[str, Any]]:
-        url = f"ws://127.0.0.1:{self._port}/graphql"
-        async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None) as socket_:
-            await socket_.send(
-                json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {self._bearer}"}})
-            )
-            assert json.loads(await socket_.recv())["type"] == "connection_ack"
-            payload = {"query": FOLLOW, "variables": {"id": request_id, "after": after}}
-            await socket_.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+        async with greeted(self._port, self._bearer) as socket_:
+            await subscribe(socket_, FOLLOW, id=request_id, after=after)
             async for frame in socket_:
                 message = json.loads(frame)
                 if message["type"] == "complete":
