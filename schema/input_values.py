@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from graphql import (
     DirectiveNode,
     DocumentNode,
     FieldNode,
+    FragmentDefinitionNode,
     GraphQLEnumType,
     GraphQLError,
     GraphQLInputField,
@@ -20,6 +21,7 @@ from graphql import (
     GraphQLLeafType,
     GraphQLSchema,
     ListValueNode,
+    Node,
     NullValueNode,
     ObjectValueNode,
     OperationDefinitionNode,
@@ -97,20 +99,20 @@ def variable_errors(
     wrongs = (
         wrong.error()
         for definition in operation.variable_definitions or ()
-        for wrong in _wrong_variable(schema, document, definition, variables)
+        for wrong in _wrong_variable(
+            schema, definition, variables, _path_of_variable(document, operation, definition.variable.name.value)
+        )
     )
     return list(islice(wrongs, ERRORS_MAX))
 
 
 def _wrong_variable(
-    schema: GraphQLSchema, document: DocumentNode, definition: VariableDefinitionNode, variables: Mapping[str, Any]
+    schema: GraphQLSchema, definition: VariableDefinitionNode, variables: Mapping[str, Any], path: Path
 ) -> Iterator[_Wrong]:
-    name = definition.variable.name.value
     type_ = type_from_ast(schema, definition.type)
-    value = variables.get(name, Undefined)
+    value = variables.get(definition.variable.name.value, Undefined)
     if not is_input_type(type_) or (value is Undefined and definition.default_value is not None):
         return
-    path = _path_of_variable(document, name)
     if value is not Undefined:
         yield from _wrong_value(value, type_, path)
     elif is_non_null_type(type_):
@@ -198,13 +200,15 @@ def _wrong_leaf(coerce: Callable[[GraphQLLeafType], Any], type_: GraphQLLeafType
         yield _Wrong(path, EXPECTED[type_.name])
 
 
-def _path_of_variable(document: DocumentNode, name: str) -> Path:
-    """The path of the argument, or of the place in it, that first uses the variable; of the variable if none does."""
-    for argument in _arguments(document):
-        path = _path_within(argument.value, name)
-        if path is not None:
-            return (argument.name.value, *path)
-    return (name,)
+def _path_of_variable(document: DocumentNode, operation: OperationDefinitionNode, name: str) -> Path:
+    """The path of an argument, or of the place in it, that uses the variable."""
+    fragments = [node for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
+    paths = (
+        (argument.name.value, *path)
+        for argument in _arguments([operation, *fragments])
+        if (path := _path_within(argument.value, name)) is not None
+    )
+    return next(paths, (name,))
 
 
 def _path_within(node: ValueNode, name: str) -> Path | None:
@@ -215,15 +219,12 @@ def _path_within(node: ValueNode, name: str) -> Path | None:
         children = [(field.name.value, field.value) for field in node.fields]
     elif isinstance(node, ListValueNode):
         children = [(str(index), value) for index, value in enumerate(node.values)]
-    for key, child in children:
-        path = _path_within(child, name)
-        if path is not None:
-            return (key, *path)
-    return None
+    paths = ((key, *path) for key, child in children if (path := _path_within(child, name)) is not None)
+    return next(paths, None)
 
 
-def _arguments(document: DocumentNode) -> Iterator[ArgumentNode]:
-    pending: list[Any] = list(document.definitions)
+def _arguments(definitions: Iterable[Node]) -> Iterator[ArgumentNode]:
+    pending: list[Any] = list(definitions)
     while pending:
         node = pending.pop()
         yield from getattr(node, "arguments", None) or ()

@@ -13,19 +13,12 @@ from strawberry.types.scalar import ScalarDefinition
 Cursor = NewType("Cursor", str)
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_DATE_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})", re.ASCII)
 
 
 def _parse_date(given: object) -> date:
     if not isinstance(given, str) or not _DATE.fullmatch(given):
         raise ValueError("no date")
     return date.fromisoformat(given)
-
-
-def _parse_date_time(given: object) -> datetime:
-    if not isinstance(given, str) or not _DATE_TIME.fullmatch(given):
-        raise ValueError("no moment")
-    return datetime.fromisoformat(given)
 
 
 def _parse_cursor(given: object) -> Cursor:
@@ -55,7 +48,6 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
         name="DateTime",
         description='A moment, like "2026-11-23T12:00:00Z" (RFC 3339).',
         serialize=_write_date_time,
-        parse_value=_parse_date_time,
     ),
 }
 

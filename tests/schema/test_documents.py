@@ -207,7 +207,7 @@ _SELECTIONS: st.SearchStrategy[str] = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(_SELECTIONS, min_size=1, max_size=4))
 async def test_whatever_is_made_of_fields_and_fragments_is_answered_with_coded_errors(parts: list[str]) -> None:
     fragments = " ".join(f"fragment F{number} on Me {{ {part} }}" for number, part in enumerate(parts))

@@ -155,6 +155,7 @@ async def test_at_most_five_mistakes_are_told() -> None:
             ["input", "serviceTypeCodes", "1"],
         ),
         ("{ payers(first: 1.5) { edges { cursor } } }", {}, ["first"]),
+        ('query($f: Float = "x") { me { id } }', {}, ["f"]),
         ("{ payer { id } }", {}, ["id"]),
         ("{ me { id @include } }", {}, ["if"]),
     ],
@@ -163,10 +164,24 @@ async def test_the_path_begins_at_the_argument_whatever_the_variable_is_called(
     document: str, variables: dict[str, Any], path: list[str]
 ) -> None:
     result = await made().execute(document, variable_values=variables)
-    assert [error.formatted["extensions"] for error in result.errors or ()] == [
-        {"code": "BAD_USER_INPUT", "path": path}
-    ]
+    assert {"code": "BAD_USER_INPUT", "path": path} in [error.formatted["extensions"] for error in result.errors or ()]
+    assert set(codes(result)) == {"BAD_USER_INPUT"}
     assert SECRET not in json.dumps([error.formatted for error in result.errors or ()])
+
+
+async def test_the_path_is_that_of_the_operation_that_runs() -> None:
+    document = "query A($x: Int!) { payers(first: $x) { edges { cursor } } } query B($x: ID!) { payer(id: $x) { id } }"
+    for name, path in (("A", "first"), ("B", "id")):
+        (error,) = (await made().execute(document, operation_name=name)).errors or []
+        assert error.formatted["extensions"]["path"] == [path]
+
+
+def test_null_is_fine_where_the_schema_has_it() -> None:
+    async def scenario(asker: Asker) -> None:
+        question = _literal(question_input(provider=None, dateOfService=None, dependent=None))
+        assert await asker.data(f"{{ coverage(input: {question}) {{ status }} }}") == {"coverage": None}
+
+    asking(scenario)
 
 
 def test_a_variable_that_is_null_where_null_is_not_allowed_is_a_mistake_of_the_client() -> None:
