@@ -48,8 +48,6 @@ class ErrorMask:
         return _expected(error) or self._internal(error)
 
     def _error(self, error: GraphQLError) -> GraphQLError:
-        if is_coded(error):
-            return error
         cause: Exception = error
         while isinstance(cause, GraphQLError) and cause.original_error is not None:
             cause = cause.original_error

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 import strawberry
+from strawberry.types.arguments import InputContext
+from strawberry.types.base import get_object_definition
+from strawberry.utils.str_converters import to_camel_case
 
 from bus.events import CacheMode, Priority
 from bus.question import Dependent, Person, Provider, Relationship
@@ -114,3 +119,26 @@ class SubmitCoverageRequestInput:
             deadline_seconds=self.deadline_seconds,
             idempotency_key=self.idempotency_key,
         )
+
+
+def _make_quickly(input_type: type, **nested: type) -> None:
+    """Have values of an input made by names looked up now: Strawberry looks them up anew for every value, which costs
+    a submit a tenth of its time. `nested` are the fields, in GraphQL's names, that are inputs themselves."""
+    definition = get_object_definition(input_type, strict=True)
+    names = {to_camel_case(field.python_name): field.python_name for field in definition.fields}
+
+    def make(_: type, given: Mapping[str, Any], context: InputContext) -> object:
+        values = dict(given)
+        for name, nested_type in nested.items():
+            if values.get(name) is not None:
+                values[name] = context.convert(values[name], nested_type, name)
+        return input_type(**{names[name]: value for name, value in values.items()})
+
+    definition.from_input = make
+
+
+_make_quickly(ProviderInput)
+_make_quickly(PersonInput)
+_make_quickly(DependentInput)
+_make_quickly(CoverageQuestionInput, provider=ProviderInput, subscriber=PersonInput, dependent=DependentInput)
+_make_quickly(SubmitCoverageRequestInput, question=CoverageQuestionInput)

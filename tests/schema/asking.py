@@ -13,7 +13,7 @@ from delivery.caller import Caller
 from schema.context import Context
 from schema.execution import CoveySchema, build_schema
 from schema.limits import Limits
-from tests.resolvers.world import World, in_world, member, running
+from tests.resolvers.world import World, in_world, member
 
 SUBMIT = """mutation Submit($input: SubmitCoverageRequestInput!) {
   submitCoverageRequest(input: $input) {
@@ -106,19 +106,11 @@ def asking(
     in_world(with_world, slots=slots)
 
 
+def formatted(result: ExecutionResult) -> list[dict[str, Any]]:
+    """The errors as clients get them."""
+    return [{**error.formatted} for error in result.errors or ()]
+
+
 def codes(result: ExecutionResult) -> list[str]:
     """Of the errors, each of which has one."""
     return [error.formatted["extensions"]["code"] for error in result.errors or ()]
-
-
-__all__ = [
-    "SUBMIT",
-    "Asker",
-    "asking",
-    "codes",
-    "made",
-    "question_input",
-    "running",
-    "submit_variables",
-    "subscriber_input",
-]

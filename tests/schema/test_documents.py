@@ -8,18 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strawberry.schema.exceptions import InvalidOperationTypeError
-from strawberry.types.execution import ExecutionResult, PreExecutionError
+from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from schema import documents
 from schema.documents import DocumentRefused, Documents
 from schema.limits import Cost, Limits
-from tests.schema.asking import SUBMIT, Asker, asking, codes, made, submit_variables
+from tests.schema.asking import SUBMIT, Asker, asking, codes, formatted, made, submit_variables
 from tests.schema.hostile import BAD, COMPLEX, HOSTILE
-
-
-def formatted(result: ExecutionResult) -> list[dict[str, Any]]:
-    return [dict(error.formatted) for error in result.errors or ()]
 
 
 @pytest.mark.parametrize("name", HOSTILE)

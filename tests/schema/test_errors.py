@@ -10,7 +10,17 @@ from bus.errors import LogUnavailable
 from delivery.errors import Draining
 from resolvers.errors import Forbidden, InputInvalid, NotFound
 from resolvers.problems import InputProblem, ProblemCode
-from tests.schema.asking import SUBMIT, Asker, asking, codes, made, question_input, submit_variables, subscriber_input
+from tests.schema.asking import (
+    SUBMIT,
+    Asker,
+    asking,
+    codes,
+    formatted,
+    made,
+    question_input,
+    submit_variables,
+    subscriber_input,
+)
 from warming.errors import CacheUnavailable
 
 SECRET = "Rivera-1980"
@@ -154,6 +164,7 @@ async def test_at_most_five_mistakes_are_told() -> None:
             {"code": 5, "in": subscriber_input()},
             ["input", "serviceTypeCodes", "1"],
         ),
+        ("subscription($a: Cursor) { memberEvents(after: $a) { __typename } }", {"a": 5}, ["after"]),
         ("{ payers(first: 1.5) { edges { cursor } } }", {}, ["first"]),
         ('query($f: Float = "x") { me { id } }', {}, ["f"]),
         ("{ payer { id } }", {}, ["id"]),
@@ -163,7 +174,8 @@ async def test_at_most_five_mistakes_are_told() -> None:
 async def test_the_path_begins_at_the_argument_whatever_the_variable_is_called(
     document: str, variables: dict[str, Any], path: list[str]
 ) -> None:
-    result = await made().execute(document, variable_values=variables)
+    stream: Any = await made().stream(document, variable_values=variables)
+    (result,) = [result async for result in stream]
     assert {"code": "BAD_USER_INPUT", "path": path} in [error.formatted["extensions"] for error in result.errors or ()]
     assert set(codes(result)) == {"BAD_USER_INPUT"}
     assert SECRET not in json.dumps([error.formatted for error in result.errors or ()])
@@ -240,7 +252,7 @@ def test_what_a_use_case_raises_leaves_with_its_code_and_nothing_of_ours(error: 
             result = await asker.ask('{ me { id } coverageRequest(id: "r") { id } }')
         assert result.data == {"me": {"id": "m-1"}, "coverageRequest": None}
         assert codes(result) == [code]
-        (told,) = [dict(error.formatted) for error in result.errors or ()]
+        (told,) = formatted(result)
         assert told["path"] == ["coverageRequest"]
         assert told["message"]
         for leak in (SECRET, "covey.db", type(error).__name__, ".py"):
