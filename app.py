@@ -66,7 +66,7 @@ from schema.context import Context
 from schema.execution import build_schema
 from schema.limits import Limits
 from setting_kinds import LOOPBACK
-from settings import Settings, load
+from settings import Settings
 from warming.freshness import Freshness
 from warming.sqlite_cache import SqliteCache
 from warming.view import CoverageView

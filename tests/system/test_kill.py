@@ -21,7 +21,8 @@ KILLS: Final = int(os.environ.get("TEST_KILLS", "50"))
 REQUESTS: Final = 10 * KILLS
 MEMBERS: Final = 20
 PAYERS: Final = (
-    "60054", "62308", "87726", "SIMOK", "SIMSLOW", "SIMHANG", "SIMDOWN", "SIMFLAKY", "SIM500", "SIMREJECT", "SIMGARBAGE",
+    "60054", "62308", "87726", "SIMOK", "SIMSLOW", "SIMHANG",
+    "SIMDOWN", "SIMFLAKY", "SIM500", "SIMREJECT", "SIMGARBAGE",
 )  # fmt: skip
 SPEED: Final = 60
 """Simulated times are divided by this: the vendor's 120 s hold lasts two."""

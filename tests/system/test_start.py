@@ -1,4 +1,4 @@
-"""What keeps the program from starting: one clear message that names the cure, and an exit code that says whose it is."""
+"""What keeps the program from starting: one clear message that names the cure, and an exit code."""
 
 from __future__ import annotations
 
