@@ -270,6 +270,29 @@ def test_a_call_set_aside_is_made_when_its_payer_turns_out_faster() -> None:
     assert names(granted(core, 61.0)) == ["short"]
 
 
+def test_a_call_set_aside_is_looked_at_again_when_what_was_known_is_old() -> None:
+    core = core_of()
+    for number in range(5):
+        call(core, float(number), CallEnd.ANSWERED, 100.0)
+    core.offer(ask("short", deadline=780.0), 690.0)
+    assert core.grant(690.0) is None
+
+    assert core.next_wakeup(690.0) == 700.0
+    assert names(granted(core, 700.0)) == ["short"]
+
+
+def test_a_call_that_was_left_while_set_aside_is_never_made() -> None:
+    core = core_of()
+    for number in range(5):
+        call(core, float(number), CallEnd.ANSWERED, 100.0)
+    core.offer(ask("short", deadline=780.0), 690.0)
+    assert core.grant(690.0) is None
+    core.leave(RequestId("short"), 690.0)
+
+    assert core.next_wakeup(690.0) is None
+    assert core.grant(705.0) is None
+
+
 def test_a_later_deadline_brings_back_a_call_set_aside() -> None:
     core = core_of()
     for number in range(5):

@@ -18,7 +18,7 @@ from tests.system.program import SUBMIT, Client, Ended, ended, question, serving
 
 SECRET: Final = "hush-5678"
 """Part of every secret that is given here; shorter than a key may be."""
-BOUND: Final = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+BOUND: Final[tuple[str, ...]] = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 """Starts a program that file permissions bind, whoever runs the tests."""
 
 
