@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -392,6 +393,7 @@ async def serve(
     Raises OSError where the port is in use, and what `assembled` raises.
     """
     gc.set_threshold(*_COLLECTOR_THRESHOLDS)
+    os.umask(0o077)  # what is kept is health data: for its owner only
     with closing(_listen(host, port)) as listener:
         url = f"http://{host}:{listener.getsockname()[1]}"
         async with assembled(settings, url=url, open_log=open_log) as program, asyncio.TaskGroup() as side_tasks:
