@@ -26,7 +26,7 @@ from bus.sqlite_pool import SqlitePool
 from bus.sqlite_reader import SqliteLogReader, end
 from bus.sqlite_requests import Progress, rebuild
 from bus.sqlite_rows import EventRows
-from bus.sqlite_schema import connect_to_write, create_or_check, floor, has_views, last_position, meta, set_up
+from bus.sqlite_schema import connect_to_write, floor, has_views, last_position, meta, prepare
 from bus.sqlite_writer import SqliteWriter, Written
 from bus.tail import Tail
 
@@ -147,8 +147,7 @@ def _open(path: Path, new_epoch: NewId, sealer: Sealer, rows: EventRows, progres
         undo.callback(lock.release)
         connection = connect_to_write(path)
         undo.callback(connection.close)
-        set_up(connection, path)
-        create_or_check(connection, path, new_epoch, sealer)
+        prepare(connection, path, new_epoch, sealer)
         if not has_views(connection):
             rebuild(connection, rows, progress)
         opened = _Opened(

@@ -110,15 +110,18 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def create_or_check(connection: sqlite3.Connection, path: Path, new_epoch: NewId, sealer: Sealer) -> None:
-    """Make the tables in an empty file; in another, see that it is a log that this version and this key can read.
+def prepare(connection: sqlite3.Connection, path: Path, new_epoch: NewId, sealer: Sealer) -> None:
+    """Make the tables in an empty file, or see that they are those of a log that this version and this key can read.
 
-    Raises LogCorrupt with the cure.
+    A file that is none is not changed. Raises LogCorrupt with the cure, LogUnavailable.
     """
-    with transaction(connection):
-        if not _tables(connection):
-            _create(connection, new_epoch())
+    is_new = not _tables(connection)
+    if not is_new:
         check(connection, path, sealer)
+    set_up(connection, path)
+    with transaction(connection):
+        if is_new:
+            _create(connection, new_epoch())
         if meta(connection, "key check") in {None, _KEY_CHECK}:  # new, or kept without a key until now
             set_meta(connection, "key check", sealer.seal(_NOBODY, _KEY_CHECK))
 
