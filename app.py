@@ -30,7 +30,7 @@ from bus.errors import CoveyError
 from bus.events import Topic
 from bus.fanout import Fanout
 from bus.ids import MemberId, TenantId, random_id
-from bus.log import EventLog, RequestView
+from bus.log import OrderedLog, RequestView
 from bus.metrics import Metrics
 from bus.question import Provider
 from bus.reader import Reader
@@ -84,7 +84,7 @@ _PAYER_IDLE_SECONDS: Final = 4.0
 """Below the keep-alive of servers, so that no call is sent on a connection that is just being closed."""
 
 
-class DurableLog(EventLog, RequestView, Protocol):
+class DurableLog(OrderedLog, RequestView, Protocol):
     """What holds the events also tells where requests stand."""
 
     async def close(self) -> None: ...

@@ -2,6 +2,7 @@
 
 CoveyError
 ├── LogUnavailable      ask again later: nothing was accepted
+├── StateUnavailable    ask again later: what instances share cannot be reached
 ├── LogLocked           end the other process, or use another folder
 ├── LogCorrupt          restore the file, or move it away
 └── CursorError         start the stream afresh (the three kinds of Gap)
@@ -19,6 +20,10 @@ class CoveyError(Exception):
 
 class LogUnavailable(CoveyError):
     """The log cannot be written or read now (disk full, read-only, closed). Nothing was accepted; try again later."""
+
+
+class StateUnavailable(CoveyError):
+    """What all instances share (Redis) cannot be reached now. Nothing acknowledged is lost; try again later."""
 
 
 class LogLocked(CoveyError):

@@ -230,8 +230,10 @@ class Recorded(Struct, frozen=True, kw_only=True):
     """An event and where it stands in the log."""
 
     position: int
-    """Grows along a topic; compare positions of one topic only."""
+    """Grows along an order; compare positions of one topic and partition only."""
     event: Event
+    partition: int = 0
+    """Which of the topic's orders it stands in; a log that has one order a topic has only this."""
 
 
 _ENCODER: Final = msgspec.json.Encoder()

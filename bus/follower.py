@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from msgspec import Struct
 
 from bus.clock import Clock
 from bus.events import Recorded, Topic
 from bus.fanout import LiveTail
-from bus.log import EventLog
+from bus.log import Span
+
+
+class SpanOf(Protocol):
+    """As `EventLog.member_span`, for one order."""
+
+    def __call__(self, *, reaching: int = 0) -> Awaitable[Span]: ...
 
 
 class Track(Struct, frozen=True, kw_only=True):
@@ -26,6 +32,8 @@ class Track(Struct, frozen=True, kw_only=True):
 
     May raise CursorExpired.
     """
+    span: SpanOf
+    """Of the order that these events stand in."""
 
 
 class Follower:
@@ -36,9 +44,8 @@ class Follower:
     """
 
     def __init__(
-        self, log: EventLog, tail: LiveTail, tracks: Sequence[Track], positions: Mapping[Topic, int], idleness: Idleness
+        self, tail: LiveTail, tracks: Sequence[Track], positions: Mapping[Topic, int], idleness: Idleness
     ) -> None:
-        self._log = log
         self._tail = tail
         self._tracks = tuple(tracks)
         self._unread = list(tracks)
@@ -75,7 +82,7 @@ class Follower:
                 self._checking = True
 
     async def _read(self, track: Track) -> Sequence[Recorded]:
-        end = await self._log.end(track.topic)
+        end = (await track.span()).end
         events = await track.read(self._positions[track.topic])
         if events:
             self._positions[track.topic] = events[-1].position

@@ -17,13 +17,25 @@ class RequestPage(Struct, frozen=True, kw_only=True):
     """Requests of a listing, newest first, and whether more follow."""
 
     requests: tuple[RequestState, ...]
+    places: tuple[int, ...]
+    """Where each of them stands in its listing, falling: what the next page begins before."""
     has_next: bool
 
 
-class EventLog(Protocol):
-    """Durable, ordered, append-only. Adapters: SQLite, memory (tests, benchmarks); one contract suite for all.
+class Span(Struct, frozen=True, kw_only=True):
+    """Which positions of an order of events the log holds."""
 
-    Every method may raise LogUnavailable. Methods may be called concurrently.
+    floor: int
+    """Everything at or before this position may be gone; 0 while nothing was deleted."""
+    end: int
+    """The position of the newest event ever written; 0 if there was none."""
+
+
+class EventLog(Protocol):
+    """Durable, append-only; the events of one member stand in one order, and so do those of all payers.
+
+    Adapters: SQLite, Kafka, memory (tests, benchmarks); one contract suite for all. Every method may raise
+    LogUnavailable. Methods may be called concurrently.
     """
 
     @property
@@ -40,22 +52,42 @@ class EventLog(Protocol):
         """
         ...
 
-    async def read(self, topic: Topic, *, after: int, limit: int) -> Sequence[Recorded]:
-        """Up to `limit` events of the topic behind position `after`, in log order."""
-        ...
-
     async def read_member(
         self, tenant_id: TenantId, member_id: MemberId, *, after: int, limit: int
     ) -> Sequence[Recorded]:
         """Up to `limit` events of one member in `rte.events` behind `after`; no other member's are read for it."""
         ...
 
+    async def member_span(self, tenant_id: TenantId, member_id: MemberId, *, reaching: int = 0) -> Span:
+        """Of the order that the member's events stand in; others' may stand in it too.
+
+        Everything up to its end was heard of in this process. `reaching` is a position that a caller knows from
+        elsewhere: where the log goes that far, so does the span.
+        """
+        ...
+
     async def read_request(self, request_id: RequestId, *, after: int = 0) -> Sequence[Recorded]:
         """All events of one request behind `after` (a request has few)."""
         ...
 
+    async def read_payers(self, *, after: int, limit: int) -> Sequence[Recorded]:
+        """Up to `limit` events of `payer.events` behind `after`, in log order."""
+        ...
+
+    async def payers_span(self, *, reaching: int = 0) -> Span:
+        """Of the order of all events of `payer.events`; as `member_span`."""
+        ...
+
     async def latest_per_payer(self) -> Sequence[Recorded]:
         """The newest event of every payer in `payer.events`, in log order."""
+        ...
+
+
+class OrderedLog(EventLog, Protocol):
+    """A log in which all events of a topic stand in one order. Adapters: SQLite, memory."""
+
+    async def read(self, topic: Topic, *, after: int, limit: int) -> Sequence[Recorded]:
+        """Up to `limit` events of the topic behind position `after`, in log order."""
         ...
 
     async def end(self, topic: Topic) -> int:
@@ -79,10 +111,17 @@ class EventLog(Protocol):
 
 
 class RequestView(Protocol):
-    """The status of requests: a view of the log that can be thrown away and rebuilt from it."""
+    """The status of requests: a view of the log that can be thrown away and rebuilt from it.
+
+    Every method may raise LogUnavailable, or StateUnavailable where the view lies outside the log.
+    """
 
     async def get(self, tenant_id: TenantId, request_id: RequestId) -> RequestState | None:
         """The request as the log tells it now, including everything this process appended; None if there is none."""
+        ...
+
+    async def states(self, request_ids: Sequence[RequestId]) -> Sequence[RequestState]:
+        """Those of the requests that there are, of any tenant: for the scheduler, which serves them all."""
         ...
 
     async def page(
@@ -94,7 +133,7 @@ class RequestView(Protocol):
         first: int,
         before: int | None,
     ) -> RequestPage:
-        """Up to `first` requests of the tenant, newest first, submitted before log position `before`.
+        """Up to `first` requests of the tenant, newest first, that stand before place `before` of the listing.
 
         An empty `statuses` means any.
         """

@@ -16,7 +16,7 @@ from bus.errors import LogUnavailable
 from bus.events import Event, Recorded, Started, Topic
 from bus.fold import RequestState, RequestStatus, fold
 from bus.ids import CallId, MemberId, NewId, RequestId, TenantId
-from bus.log import RequestPage
+from bus.log import RequestPage, Span
 from bus.people import PeopleAskedAbout
 
 _position: Final = attrgetter("position")
@@ -104,6 +104,18 @@ class MemoryLog:
     async def read_request(self, request_id: RequestId, *, after: int = 0) -> Sequence[Recorded]:
         return _behind(self._by_request.get(request_id, []), after)
 
+    async def read_payers(self, *, after: int, limit: int) -> Sequence[Recorded]:
+        return await self.read(Topic.PAYER, after=after, limit=limit)
+
+    async def member_span(self, tenant_id: TenantId, member_id: MemberId, *, reaching: int = 0) -> Span:  # noqa: ARG002 - all share one order, and it is known here as it grows
+        return await self._span(Topic.RTE)
+
+    async def payers_span(self, *, reaching: int = 0) -> Span:  # noqa: ARG002 - see above
+        return await self._span(Topic.PAYER)
+
+    async def _span(self, topic: Topic) -> Span:
+        return Span(floor=await self.floor(topic), end=await self.end(topic))
+
     async def latest_per_payer(self) -> Sequence[Recorded]:
         latest = {recorded.event.subject: recorded for recorded in self._events[Topic.PAYER]}
         return sorted(latest.values(), key=_position)
@@ -140,6 +152,9 @@ class MemoryLog:
         state = self._states.get(request_id)
         return state if state is not None and state.tenant_id == tenant_id else None
 
+    async def states(self, request_ids: Sequence[RequestId]) -> Sequence[RequestState]:
+        return [self._states[request_id] for request_id in request_ids if request_id in self._states]
+
     async def page(
         self,
         tenant_id: TenantId,
@@ -158,7 +173,11 @@ class MemoryLog:
             and (before is None or state.submitted_position < before)
         )
         found = tuple(islice(matching, first + 1))
-        return RequestPage(requests=found[:first], has_next=len(found) > first)
+        return RequestPage(
+            requests=found[:first],
+            places=tuple(state.submitted_position for state in found[:first]),
+            has_next=len(found) > first,
+        )
 
     async def open_requests(self) -> AsyncIterator[RequestState]:
         for state in list(self._states.values()):

@@ -11,7 +11,7 @@ import structlog
 
 from bus.clock import Clock
 from bus.events import Recorded, Topic
-from bus.log import EventLog
+from bus.log import OrderedLog
 from bus.metrics import Metrics
 
 _BATCH_EVENTS: Final = 256
@@ -37,7 +37,7 @@ class Reader:
     """
 
     def __init__(
-        self, log: EventLog, topic: Topic, sinks: Sequence[Sink], metrics: Metrics, clock: Clock, *, start_after: int
+        self, log: OrderedLog, topic: Topic, sinks: Sequence[Sink], metrics: Metrics, clock: Clock, *, start_after: int
     ) -> None:
         """Sinks are served in this order: what others may look up on hearing of an event comes before the fan-out.
 

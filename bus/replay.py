@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -188,14 +189,14 @@ class Streams:
     ) -> AsyncGenerator[StreamItem, None]:
         tally = Tally(self._log)
         async with Idleness(self._clock, tail, self._idle_checkpoint_seconds) as idleness:
-            follower = Follower(self._log, tail, stream.tracks, positions, idleness)
+            follower = Follower(tail, stream.tracks, positions, idleness)
             while True:
                 reached = dict(follower.positions)
                 try:
                     events = await follower.take()
                 except CursorExpired as expired:
                     present = await self._ends(stream)
-                    follower = Follower(self._log, tail, stream.tracks, present, idleness)
+                    follower = Follower(tail, stream.tracks, present, idleness)
                     yield self._gap(stream, present, expired)
                     continue
                 for recorded in events:
@@ -224,7 +225,8 @@ class Streams:
             if known is None:
                 raise CursorExpired("The log no longer holds the request from its beginning.")
             if after is not None:
-                await self._reach(Topic.RTE, positions[Topic.RTE])
+                for track in stream.tracks:
+                    await _reach(track, positions[track.topic])
         except CursorError as error:
             return _Opening(items=(self._gap(stream, present, error),), positions=None if ended else present)
         return _Opening(items=(), positions=positions)
@@ -235,8 +237,8 @@ class Streams:
             return _Opening(items=(self._checkpoint(stream, positions),), positions=positions)
         try:
             positions = await self._opened(stream, after)
-            for topic, position in positions.items():
-                await self._reach(topic, position)
+            for track in stream.tracks:
+                await _reach(track, positions[track.topic])
         except CursorError as error:
             positions = await self._ends(stream)
             return _Opening(items=(self._gap(stream, positions, error),), positions=positions)
@@ -258,18 +260,14 @@ class Streams:
         positions = self._cursors.open(stream.scope, after)
         if positions.keys() != stream.topics:
             raise CursorUnknown("The cursor is of a stream of other topics.")
-        for topic, position in positions.items():
-            if position > await self._log.end(topic):
+        for track in stream.tracks:
+            position = positions[track.topic]
+            if position > (await track.span(reaching=position)).end:
                 raise StreamReset("The cursor is ahead of the log.")
         return positions
 
-    async def _reach(self, topic: Topic, position: int) -> None:
-        """Raises CursorExpired where the log may lack events behind the position."""
-        if await self._log.floor(topic) > position:
-            raise CursorExpired("The log no longer reaches back to the cursor.")
-
     async def _ends(self, stream: _Stream) -> dict[Topic, int]:
-        return {track.topic: await self._log.end(track.topic) for track in stream.tracks}
+        return {track.topic: (await track.span()).end for track in stream.tracks}
 
     def _request_track(self, state: RequestState) -> Track:
         # Whole or not at all, so it needs no look at the floor: an open request is never deleted in part.
@@ -277,23 +275,31 @@ class Streams:
             topic=Topic.RTE,
             channel=member_channel(state.tenant_id, state.member_id),
             read=lambda after: self._log.read_request(state.request_id, after=after),
+            span=partial(self._log.member_span, state.tenant_id, state.member_id),
         )
 
     def _member_track(self, tenant_id: TenantId, member_id: MemberId) -> Track:
         async def read(after: int) -> Sequence[Recorded]:
             events = await self._log.read_member(tenant_id, member_id, after=after, limit=self._batch)
-            await self._reach(Topic.RTE, after)  # after the reading: what went while it lasted is noticed
+            await _reach(track, after)  # after the reading: what went while it lasted is noticed
             return events
 
-        return Track(topic=Topic.RTE, channel=member_channel(tenant_id, member_id), read=read)
+        track = Track(
+            topic=Topic.RTE,
+            channel=member_channel(tenant_id, member_id),
+            read=read,
+            span=partial(self._log.member_span, tenant_id, member_id),
+        )
+        return track
 
     def _payer_track(self) -> Track:
         async def read(after: int) -> Sequence[Recorded]:
-            events = await self._log.read(Topic.PAYER, after=after, limit=self._batch)
-            await self._reach(Topic.PAYER, after)
+            events = await self._log.read_payers(after=after, limit=self._batch)
+            await _reach(track, after)
             return events
 
-        return Track(topic=Topic.PAYER, channel=PAYER_CHANNEL, read=read)
+        track = Track(topic=Topic.PAYER, channel=PAYER_CHANNEL, read=read, span=self._log.payers_span)
+        return track
 
     def _delivered(self, stream: _Stream, positions: Mapping[Topic, int], recorded: Recorded) -> Delivered:
         return Delivered(recorded=recorded, cursor=self._cursors.seal(stream.scope, positions))
@@ -309,3 +315,9 @@ class Streams:
 
 def _request_scope(state: RequestState) -> CursorScope:
     return CursorScope(state.tenant_id, state.member_id, f"request/{state.request_id}")
+
+
+async def _reach(track: Track, position: int) -> None:
+    """Raises CursorExpired where the log may lack events behind the position."""
+    if (await track.span()).floor > position:
+        raise CursorExpired("The log no longer reaches back to the cursor.")

@@ -11,7 +11,7 @@ import structlog
 from bus.clock import Clock
 from bus.errors import LogUnavailable
 from bus.events import Topic
-from bus.log import EventLog
+from bus.log import OrderedLog
 
 KEPT: Final = dict.fromkeys(Topic, timedelta(days=30))
 """How long each topic's events are kept unless a setting says otherwise."""
@@ -25,7 +25,7 @@ class Retention:
 
     def __init__(
         self,
-        log: EventLog,
+        log: OrderedLog,
         clock: Clock,
         kept: Mapping[Topic, timedelta] = KEPT,
         every_seconds: float = _EVERY_SECONDS,

@@ -15,7 +15,7 @@ from bus.clock import Clock
 from bus.events import Recorded, Topic
 from bus.fold import RequestState, RequestStatus, fold
 from bus.ids import MemberId, RequestId, TenantId
-from bus.log import RequestPage
+from bus.log import RequestPage, Span
 from bus.people import PeopleAskedAbout
 from bus.sealing import PlainSealer, Sealer
 from bus.sqlite_pool import SqlitePool
@@ -42,6 +42,10 @@ ORDER BY position LIMIT ?
 """
 _READ_REQUEST: Final = """
 SELECT * FROM events WHERE subject = ? AND sequence IS NOT NULL AND position > ? ORDER BY position
+"""
+_READ_REQUESTS: Final = """
+SELECT * FROM events WHERE subject IN (SELECT value FROM json_each(?)) AND sequence IS NOT NULL
+ORDER BY subject, position
 """
 _LATEST_PER_PAYER: Final = """
 SELECT * FROM events
@@ -121,6 +125,18 @@ class SqliteLogReader:
     async def read_request(self, request_id: RequestId, *, after: int = 0) -> Sequence[Recorded]:
         return await self._recorded(_READ_REQUEST, (request_id, after))
 
+    async def read_payers(self, *, after: int, limit: int) -> Sequence[Recorded]:
+        return await self.read(Topic.PAYER, after=after, limit=limit)
+
+    async def member_span(self, tenant_id: TenantId, member_id: MemberId, *, reaching: int = 0) -> Span:  # noqa: ARG002 - all share one order, and it is known here as it grows
+        return await self._span(Topic.RTE)
+
+    async def payers_span(self, *, reaching: int = 0) -> Span:  # noqa: ARG002 - see above
+        return await self._span(Topic.PAYER)
+
+    async def _span(self, topic: Topic) -> Span:
+        return Span(floor=await self.floor(topic), end=await self.end(topic))
+
     async def latest_per_payer(self) -> Sequence[Recorded]:
         return await self._recorded(_LATEST_PER_PAYER, ())
 
@@ -138,6 +154,9 @@ class SqliteLogReader:
     async def get(self, tenant_id: TenantId, request_id: RequestId) -> RequestState | None:
         state = _state(await self.read_request(request_id))
         return state if state is not None and state.tenant_id == tenant_id else None
+
+    async def states(self, request_ids: Sequence[RequestId]) -> Sequence[RequestState]:
+        return _states(await self._recorded(_READ_REQUESTS, (json.dumps(list(request_ids)),)))
 
     async def page(
         self,
@@ -157,7 +176,11 @@ class SqliteLogReader:
             "limit": first + 1,
         }
         found = _states(await self._recorded(query, wanted))
-        return RequestPage(requests=tuple(found[:first]), has_next=len(found) > first)
+        return RequestPage(
+            requests=tuple(found[:first]),
+            places=tuple(state.submitted_position for state in found[:first]),
+            has_next=len(found) > first,
+        )
 
     async def open_requests(self) -> AsyncIterator[RequestState]:
         position = 0

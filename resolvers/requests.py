@@ -54,8 +54,8 @@ class Requests:
             before=cursors.open(after),
         )
         entries = [
-            Entry(cursor=cursors.seal(state.submitted_position), node=await self._answers.present(state))
-            for state in page.requests
+            Entry(cursor=cursors.seal(place), node=await self._answers.present(state))
+            for state, place in zip(page.requests, page.places, strict=True)
         ]
         return Page(entries=entries, has_next=page.has_next, has_previous=after is not None)
 

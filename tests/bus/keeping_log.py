@@ -12,6 +12,7 @@ from itertools import count
 from bus.ends import Ends
 from bus.events import Event, Recorded, Topic
 from bus.ids import MemberId, RequestId, TenantId
+from bus.log import Span
 
 
 async def _at_once() -> None:
@@ -53,6 +54,18 @@ class KeepingLog:
 
     async def read_request(self, request_id: RequestId, *, after: int = 0) -> Sequence[Recorded]:
         return await self._read(lambda recorded: recorded.event.request_id == request_id, after)
+
+    async def read_payers(self, *, after: int, limit: int) -> Sequence[Recorded]:
+        return await self.read(Topic.PAYER, after=after, limit=limit)
+
+    async def member_span(self, tenant_id: TenantId, member_id: MemberId, *, reaching: int = 0) -> Span:
+        return await self._span(Topic.RTE)
+
+    async def payers_span(self, *, reaching: int = 0) -> Span:
+        return await self._span(Topic.PAYER)
+
+    async def _span(self, topic: Topic) -> Span:
+        return Span(floor=await self.floor(topic), end=await self.end(topic))
 
     async def latest_per_payer(self) -> Sequence[Recorded]:
         events = await self._read(lambda recorded: recorded.event.topic is Topic.PAYER, 0)

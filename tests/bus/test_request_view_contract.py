@@ -193,3 +193,13 @@ async def test_a_request_that_lost_its_first_events_is_none(log: AnyLog) -> None
     assert again is not None
     state = await log.get(T1, RequestId("r1"))
     assert state is not None and state.status is RequestStatus.SUBMITTED
+
+
+async def test_several_requests_are_told_at_once_whatever_their_tenant(log: AnyLog) -> None:
+    await log.append([*in_call("r1", "c1"), submitted("r2", tenant="t2"), submitted("r3")])
+    found = await log.states([RequestId("r2"), RequestId("r1"), RequestId("none")])
+    assert {(state.request_id, state.status) for state in found} == {
+        ("r1", RequestStatus.STARTED),
+        ("r2", RequestStatus.SUBMITTED),
+    }
+    assert await log.states([]) == []
