@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import uvloop
+
 import app
 import logs
 from bus.clock import Clock
@@ -26,4 +28,5 @@ async def open_memory_log(settings: Settings, clock: Clock, metrics: Metrics, se
 if __name__ == "__main__":
     logs.configure(level="error", json_lines=True)
     open_log = open_memory_log if sys.argv[2] == "memory" else app.open_sqlite_log
-    sys.exit(asyncio.run(app.serve(load(), host="127.0.0.1", port=int(sys.argv[1]), open_log=open_log)))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as `covey serve` does
+        sys.exit(runner.run(app.serve(load(), host="127.0.0.1", port=int(sys.argv[1]), open_log=open_log)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,16 @@ class Times:
     seconds: list[float]
     """One answer time each, in order of their ends."""
     elapsed_seconds: float
+
+    def windows(self, count: int) -> list[Times]:
+        """The same load as so many stretches of it, one after another."""
+        size = len(self.seconds) // count
+        stretches = [self.seconds[number * size : (number + 1) * size] for number in range(count)]
+        return [Times(stretch, self.elapsed_seconds / count) for stretch in stretches]
+
+    def calm_percentile_ms(self, percent: float) -> float:
+        """The median of a percentile over five windows: what others do on the machine now and then does not count."""
+        return statistics.median(window.percentile_ms(percent) for window in self.windows(5))
 
     @property
     def rate(self) -> float:

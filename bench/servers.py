@@ -41,8 +41,8 @@ def service_token(data: Path) -> str:
 
 
 @asynccontextmanager
-async def covey(data: Path, *, log: str = "sqlite", payer_url: str = "http://127.0.0.1:9") -> AsyncIterator[Server]:
-    """Covey over a durable log, or one in memory. Nothing listens at the payer's address unless another is given."""
+async def covey(data: Path, *, log: str = "sqlite", payer_url: str) -> AsyncIterator[Server]:
+    """Covey over a durable log, or one in memory."""
     port = free_port()
     env = {
         "COVEY_DATA": str(data),
@@ -70,6 +70,20 @@ async def stock() -> AsyncIterator[Server]:
     async with _running("-m", "bench.stock", str(port), env={}) as pid:
         await _until_listening(port)
         yield Server(port, pid)
+
+
+@asynccontextmanager
+async def silent_payer() -> AsyncIterator[str]:
+    """Something at a payer's address that takes every call and never answers; its URL."""
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+        writer.close()
+
+    async with await asyncio.start_server(hear, "127.0.0.1") as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 @asynccontextmanager
