@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -32,10 +33,22 @@ def proven_over(end: CallEnd) -> bool:
     return end not in (CallEnd.TIMED_OUT, CallEnd.LOST)
 
 
-def next_event(
+def next_events(
+    state: RequestState, outcome: Outcome, call_id: CallId, retry_delay_seconds: float | None, now: datetime
+) -> Sequence[EventData]:
+    """What the outcome of a call makes of a request: its end, or another attempt if that can begin in time.
+
+    What a payer said of the question ends the request whichever call brought it. That this call brought nothing
+    matters only while the request waits for this call: another worker may be making the next one.
+    """
+    if state.call_id != call_id and not isinstance(outcome, Answer | Rejection):
+        return []
+    return [_next_event(state, outcome, call_id, retry_delay_seconds, now)]
+
+
+def _next_event(
     state: RequestState, outcome: Outcome, call_id: CallId, retry_delay_seconds: float | None, now: datetime
 ) -> EventData:
-    """What the outcome of its call makes of a request: its end, or another attempt if that can begin in time."""
     ended_call = call_id if proven_over(end_of(outcome)) else None
     match outcome:
         case Answer():

@@ -18,13 +18,13 @@ from bus.clock import Clock
 from bus.errors import LogUnavailable
 from bus.events import Answered, Cancelled, Downtime, Enqueued, EventData, Priority, Scheduled, Started, TimedOut
 from bus.failure import Failure, FailureKind
-from bus.fold import RequestState
+from bus.fold import RequestState, RequestStatus
 from bus.ids import CallId, RequestId, TenantId
 from bus.metrics import Metrics
 from bus.question import Question
 from payer.outcome import Answer, Outcome, Unfinished
 from scheduler.admission import Admission, AdmissionStatus, Ask, BreakerChange, CallEnd, Grant, Joined, Place
-from scheduler.calls import end_of, next_event, proven_over
+from scheduler.calls import end_of, next_events, proven_over
 from scheduler.errors import AlreadyFinished
 from scheduler.journal import Journal, NextEvents, OpenRequest
 from scheduler.retries import RetryPolicy
@@ -194,8 +194,10 @@ class Dispatcher:
         return await self._admission.offer(ask, now)
 
     def _enqueued(self, state: RequestState, offered: Place | Joined) -> Sequence[EventData]:
+        if state.status is not RequestStatus.SUBMITTED:
+            return []
         if isinstance(offered, Joined):
-            under_way = self._under_way(offered.call_id, offered.lease_expires)(state)
+            under_way = self._call_events(state, offered.call_id, offered.lease_expires)
             return [Enqueued(payer_id=state.payer_id, estimated_wait_seconds=0.0), *under_way]
         return [
             Enqueued(
@@ -206,8 +208,13 @@ class Dispatcher:
         ]
 
     def _under_way(self, call_id: CallId, lease_expires: float) -> NextEvents:
+        return lambda state: (
+            self._call_events(state, call_id, lease_expires) if state.status is RequestStatus.ENQUEUED else []
+        )
+
+    def _call_events(self, state: RequestState, call_id: CallId, lease_expires: float) -> Sequence[EventData]:
         expires_at = self._clock.now() + timedelta(seconds=lease_expires - self._clock.monotonic())
-        return lambda state: [
+        return [
             Scheduled(payer_id=state.payer_id, call_id=call_id, lease_expires_at=expires_at),
             Started(payer_id=state.payer_id, call_id=call_id, lease_expires_at=expires_at),
         ]
@@ -266,7 +273,7 @@ class Dispatcher:
             attempt = max((request.state.attempt for request in held), default=leader.attempt)
         delay_seconds = self._retries.delay_seconds(outcome, attempt)
         written = await self._journal.write_surely(
-            waiters, lambda state: [next_event(state, outcome, grant.call_id, delay_seconds, self._clock.now())]
+            waiters, lambda state: next_events(state, outcome, grant.call_id, delay_seconds, self._clock.now())
         )
         if not written and proven_over(end_of(outcome)):
             await self._note_unawaited(grant, leader, outcome)

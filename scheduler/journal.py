@@ -11,11 +11,12 @@ import structlog
 
 from bus.clock import Clock
 from bus.errors import LogUnavailable
-from bus.events import TERMINAL, TYPE_OF, Enqueued, Event, EventData, Recorded
+from bus.events import TYPE_OF, Enqueued, Event, EventData, Recorded
 from bus.fold import RequestState, fold
 from bus.ids import EventId, NewId, RequestId
 from bus.log import EventLog, RequestView
 from bus.metrics import Metrics
+from bus.tally import folded
 
 _SOURCE: Final = "covey/scheduler"
 _FIRST_PAUSE_SECONDS: Final = 0.1
@@ -25,7 +26,7 @@ _logger = structlog.get_logger(__name__)
 _T = TypeVar("_T")
 
 NextEvents = Callable[[RequestState], Sequence[EventData]]
-"""What to write for a request, given where it stands."""
+"""What to write for a request, given where it stands; nothing where another writer has made it pointless."""
 
 
 class OpenRequest:
@@ -41,8 +42,8 @@ class OpenRequest:
 class Journal:
     """The open requests of this process, and their next events.
 
-    The log decides: where it refuses an event, another writer came first, and the request is read again. An ending is
-    then written behind what came first; anything else is dropped.
+    The log decides: where it refuses an event, another writer came first. The request is then read from the log again,
+    and what is next for it, as it stands now, is written behind what came first.
     """
 
     def __init__(self, log: EventLog, requests: RequestView, clock: Clock, new_id: NewId, metrics: Metrics) -> None:
@@ -63,13 +64,29 @@ class Journal:
             request = self._open[state.request_id] = OpenRequest(state)
         return request
 
+    async def take(self, batch: Sequence[Recorded]) -> None:
+        """As a sink of the log's reader: learn what other writers made of the requests that this process has open."""
+        for recorded in batch:
+            request_id = recorded.event.request_id
+            request = None if request_id is None else self._open.get(request_id)
+            if request is not None:
+                request.state = fold(request.state, recorded) or request.state
+                if request.state.status.terminal:
+                    del self._open[request.state.request_id]
+
     @asynccontextmanager
     async def holding(self, request_ids: Iterable[RequestId]) -> AsyncIterator[list[OpenRequest]]:
         """Those of the requests that are still open, locked, in the given order.
 
-        Locks are taken in the order of ids, so that no two holders wait in a circle.
+        Those that this process has not met are looked up first: another may have accepted them. Locks are taken in the
+        order of ids, so that no two holders wait in a circle. May raise LogUnavailable, StateUnavailable.
         """
-        wanted = {request_id: self._open[request_id] for request_id in request_ids if request_id in self._open}
+        wanted_ids = tuple(request_ids)
+        unmet = [request_id for request_id in wanted_ids if request_id not in self._open]
+        for state in await self._requests.states(unmet) if unmet else ():
+            if not state.status.terminal:
+                self.take_in(state)
+        wanted = {request_id: self._open[request_id] for request_id in wanted_ids if request_id in self._open}
         async with AsyncExitStack() as stack:
             for request_id in sorted(wanted):
                 await stack.enter_async_context(wanted[request_id].lock)
@@ -82,17 +99,19 @@ class Journal:
         nothing written.
         """
         written: list[OpenRequest] = []
-        pending = list(requests)
+        pending = [*requests]
         while pending:
-            batches = [self._events(request.state, next_events(request.state)) for request in pending]
-            results = iter(await self._log.append([event for batch in batches for event in batch]))
-            overtaken = []
-            for request, batch in zip(pending, batches, strict=True):
+            batches = {request: self._events(request.state, next_events(request.state)) for request in pending}
+            events = [event for batch in batches.values() for event in batch]
+            results = iter(await self._log.append(events) if events else ())
+            pending = []
+            for request, batch in batches.items():
+                if not batch:
+                    continue
                 if await self._advance(request, [next(results) for _ in batch]):
                     written.append(request)
-                elif batch[-1].type in TERMINAL and not request.state.status.terminal:
-                    overtaken.append(request)
-            pending = overtaken
+                elif not request.state.status.terminal:
+                    pending.append(request)
         return written
 
     async def write_surely(self, request_ids: Iterable[RequestId], next_events: NextEvents) -> list[OpenRequest]:
@@ -150,7 +169,7 @@ class Journal:
         own = [recorded for recorded in results if recorded is not None]
         overtaken = len(own) < len(results)
         if overtaken:
-            request.state = await self._requests.get(state.tenant_id, state.request_id) or state
+            request.state = await folded(self._log, state.request_id) or state
         else:
             for recorded in own:
                 request.state = fold(request.state, recorded) or request.state
