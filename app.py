@@ -6,14 +6,12 @@ import asyncio
 import gc
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, closing
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
-from random import Random, SystemRandom
-from typing import Final, NamedTuple, Protocol
-from urllib.parse import urlsplit
+from random import SystemRandom
+from typing import Final, NamedTuple
 
 import httpx
 import strawberry
@@ -26,18 +24,11 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from bus.clock import Clock, SystemClock
 from bus.cursor import Cursors
-from bus.errors import CoveyError
-from bus.events import Topic
-from bus.fanout import Fanout
 from bus.ids import MemberId, TenantId, random_id
-from bus.log import OrderedLog, RequestView
 from bus.metrics import Metrics
 from bus.question import Provider
-from bus.reader import Reader
 from bus.replay import Streams
-from bus.retention import Retention
-from bus.sealing import PlainSealer, Sealer, TenantSealer
-from bus.sqlite_log import SqliteLog
+from bus.sealing import PlainSealer, TenantSealer
 from delivery.answers import Answers
 from delivery.caller import Caller, Role
 from delivery.connect_tokens import ConnectTokens
@@ -55,22 +46,17 @@ from delivery.socket import SocketDoor
 from delivery.stall import StallLimits, stall_guard
 from delivery.tokens import TokenVerifier
 from payer.directory import Directory
-from payer.stedi import StediApi, StediClient
 from resolvers.use_cases import UseCases, assemble
 from scheduler.dispatcher import Dispatcher
-from scheduler.journal import Journal
-from scheduler.memory_admission import MemoryAdmission
-from scheduler.policy import AdmissionPolicy, BreakerPolicy
-from scheduler.recovery import recover
-from scheduler.retries import RetryPolicy
 from schema.context import Context
 from schema.execution import build_schema
 from schema.limits import Limits
-from setting_kinds import LOOPBACK
 from settings import Settings
 from warming.freshness import Freshness
-from warming.sqlite_cache import SqliteCache
-from warming.view import CoverageView
+from wiring.embedded import OpenLog, embedded_store, open_sqlite_log
+from wiring.foundation import Foundation
+from wiring.scheduling import embedded_dispatcher
+from wiring.store import Chore, Store
 
 _logger = structlog.get_logger(__name__)
 
@@ -84,125 +70,24 @@ _PAYER_IDLE_SECONDS: Final = 4.0
 """Below the keep-alive of servers, so that no call is sent on a connection that is just being closed."""
 
 
-class DurableLog(OrderedLog, RequestView, Protocol):
-    """What holds the events also tells where requests stand."""
-
-    async def close(self) -> None: ...
-
-
-class _Foundation(NamedTuple):
-    """What every part is given."""
-
-    settings: Settings
-    url: str
-    """Where this server listens."""
-    clock: Clock
-    random: Random
-    metrics: Metrics
-    sealer: Sealer
-
-
-OpenLog = Callable[[Settings, Clock, Metrics, Sealer], Awaitable[DurableLog]]
-
-
-async def open_sqlite_log(settings: Settings, clock: Clock, metrics: Metrics, sealer: Sealer) -> DurableLog:
-    """The embedded log; raises LogLocked, LogCorrupt or LogUnavailable."""
-    return await SqliteLog.open(settings.log_path, clock=clock, new_epoch=random_id, metrics=metrics, sealer=sealer)
-
-
-class _Views(NamedTuple):
-    """The log, and what is read from it."""
-
-    log: DurableLog
-    cache: SqliteCache
-    readers: tuple[Reader, ...]
-    cursors: Cursors
-    streams: Streams
-
-
-@asynccontextmanager
-async def _views(base: _Foundation, open_log: OpenLog) -> AsyncIterator[_Views]:
-    settings, clock, metrics = base.settings, base.clock, base.metrics
-    async with AsyncExitStack() as stack:
-        log = await open_log(settings, clock, metrics, base.sealer)
-        stack.push_async_callback(log.close)
-        cache = await SqliteCache.open(
-            settings.data / "views.sqlite3", epoch=log.epoch, capacity=settings.cache_entries, sealer=base.sealer
-        )
-        stack.push_async_callback(cache.close)
-        fanout = await stack.enter_async_context(Fanout())
-        answers_known, payers_known = await cache.position(), await log.end(Topic.PAYER)
-        readers = (
-            Reader(log, Topic.RTE, [CoverageView(cache), fanout], metrics, clock, start_after=answers_known),
-            Reader(log, Topic.PAYER, [fanout], metrics, clock, start_after=payers_known),
-        )
-        for reader in readers:
-            await stack.enter_async_context(reader)
-        cursors = Cursors(_bytes(settings.cursor_key), log.epoch)
-        idle_seconds = settings.idle_checkpoint_seconds
-        streams = Streams(log, fanout, cursors, clock, metrics, idle_checkpoint_seconds=idle_seconds)
-        yield _Views(log, cache, readers, cursors, streams)
-
-
-@asynccontextmanager
-async def _dispatcher(base: _Foundation, views: _Views) -> AsyncIterator[Dispatcher]:
-    """What calls payers; it has taken up what an earlier life left open."""
-    settings, clock, metrics = base.settings, base.clock, base.metrics
-    limits = httpx.Limits(max_connections=2 * settings.slots, keepalive_expiry=_PAYER_IDLE_SECONDS)
-    # What a proxy is for lies beyond this machine; a simulator does not.
-    beyond = urlsplit(settings.payer_url).hostname not in LOOPBACK
-    async with httpx.AsyncClient(limits=limits, trust_env=beyond) as http:
-        payer = StediClient(
-            http,
-            base_url=settings.payer_url,
-            api_key=settings.payer_api_key.get_secret_value(),
-            api=StediApi(settings.stedi_api),
-            timeout_seconds=settings.call_timeout_seconds,
-            clock=clock,
-        )
-        policy = AdmissionPolicy(
-            slots=settings.slots,
-            slots_per_payer=settings.slots_per_payer,
-            lease_seconds=settings.lease_seconds,
-            queue_limit=settings.queue_limit,
-            breaker=BreakerPolicy(open_seconds=settings.breaker_open_seconds),
-        )
-        admission = MemoryAdmission(policy, random_id)
-        journal = Journal(views.log, views.log, clock, random_id, metrics)
-        dispatcher = Dispatcher(
-            journal=journal,
-            admission=admission,
-            payer=payer,
-            retries=RetryPolicy(base.random),
-            clock=clock,
-            metrics=metrics,
-        )
-        await recover(
-            log=views.log,
-            requests=views.log,
-            journal=journal,
-            admission=admission,
-            dispatcher=dispatcher,
-            clock=clock,
-            lease_seconds=settings.lease_seconds,
-        )
-        yield dispatcher
-
-
-def _use_cases(base: _Foundation, views: _Views, dispatcher: Dispatcher, connect_tokens: ConnectTokens) -> UseCases:
+def _use_cases(
+    base: Foundation, store: Store, cursors: Cursors, dispatcher: Dispatcher, connect_tokens: ConnectTokens
+) -> UseCases:
     settings = base.settings
+    idle_seconds = settings.idle_checkpoint_seconds
+    streams = Streams(store.log, store.fanout, cursors, base.clock, base.metrics, idle_checkpoint_seconds=idle_seconds)
     provider = None
     if settings.provider_npi is not None:
         provider = Provider(npi=settings.provider_npi, organization_name=settings.provider_name)
     return assemble(
-        log=views.log,
-        requests=views.log,
-        cursors=views.cursors,
-        streams=views.streams,
+        log=store.log,
+        requests=store.requests,
+        cursors=cursors,
+        streams=streams,
         dispatcher=dispatcher,
         directory=Directory.load(include_simulated=settings.development),
         default_provider=provider,
-        cache=views.cache,
+        cache=store.cache,
         freshness=Freshness(fresh_seconds=settings.cache_fresh_seconds, stale_seconds=settings.cache_stale_seconds),
         connect_tokens=connect_tokens,
         people_per_day=settings.people_per_member_per_day,
@@ -220,7 +105,7 @@ class _Keys(NamedTuple):
 
 
 @asynccontextmanager
-async def _keys(base: _Foundation) -> AsyncIterator[_Keys]:
+async def _keys(base: Foundation) -> AsyncIterator[_Keys]:
     settings = base.settings
     if settings.jwt_jwks_url is not None:
         async with httpx.AsyncClient() as http:
@@ -233,7 +118,7 @@ async def _keys(base: _Foundation) -> AsyncIterator[_Keys]:
 
 
 def _doors(
-    base: _Foundation,
+    base: Foundation,
     *,
     use_cases: UseCases,
     keys: _Keys,
@@ -294,20 +179,9 @@ def _graphiql(key: DevelopmentKey, clock: Clock) -> GraphiqlPage:
     return GraphiqlPage(_WEB, mint_token=mint, member_id=_GRAPHIQL_MEMBER)
 
 
-def _probes(base: _Foundation, views: _Views, dispatcher: Dispatcher, drain: Drain) -> Probes:
+def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain) -> Probes:
     async def draining() -> str | None:
         return "This instance is going away." if drain.active else None
-
-    async def log_away() -> str | None:
-        try:
-            await views.log.append([])  # of nothing: tells whether something could be written
-        except CoveyError as error:
-            return str(error)
-        return None
-
-    async def behind() -> str | None:
-        late = [reader.topic for reader in views.readers if not await reader.caught_up()]
-        return f"The readers of {', '.join(late)} are behind the log." if late else None
 
     async def measure() -> None:
         status = await dispatcher.status()
@@ -316,8 +190,7 @@ def _probes(base: _Foundation, views: _Views, dispatcher: Dispatcher, drain: Dra
         for waiting in status.classes:
             base.metrics.queue.labels(waiting.priority).set(waiting.waiting)
 
-    checks = {"drain": draining, "log": log_away, "readers": behind}
-    return Probes(checks=checks, metrics=base.metrics, refresh=measure)
+    return Probes(checks={"drain": draining, **store.checks}, metrics=base.metrics, refresh=measure)
 
 
 class Program(NamedTuple):
@@ -326,7 +199,7 @@ class Program(NamedTuple):
     app: Starlette
     drain: Drain
     dispatcher: Dispatcher
-    retention: Retention
+    chores: Mapping[str, Chore]
     metrics: Metrics
 
 
@@ -338,7 +211,7 @@ async def assembled(settings: Settings, *, url: str, open_log: OpenLog = open_sq
     LogLocked, LogCorrupt, LogUnavailable, CacheUnavailable, KeyUnusable.
     """
     sealer = PlainSealer() if settings.data_key is None else TenantSealer(_bytes(settings.data_key))
-    base = _Foundation(settings, url, SystemClock(), SystemRandom(), Metrics(), sealer)
+    base = Foundation(settings, url, SystemClock(), SystemRandom(), Metrics(), sealer)
     connect_tokens = ConnectTokens(
         shared_key=_bytes(settings.cursor_key),
         url=settings.public_url or f"ws{url.removeprefix('http')}/graphql",
@@ -353,8 +226,13 @@ async def assembled(settings: Settings, *, url: str, open_log: OpenLog = open_sq
         per_service=settings.connections_per_service,
     )
     drain = Drain(connections=connections, clock=base.clock, random=base.random, window_seconds=settings.drain_seconds)
-    async with _keys(base) as keys, _views(base, open_log) as views, _dispatcher(base, views) as dispatcher:
-        use_cases = _use_cases(base, views, dispatcher, connect_tokens)
+    async with (
+        _keys(base) as keys,
+        embedded_store(base, open_log) as store,
+        embedded_dispatcher(base, store) as dispatcher,
+    ):
+        cursors = Cursors(_bytes(settings.cursor_key), store.log.epoch)
+        use_cases = _use_cases(base, store, cursors, dispatcher, connect_tokens)
         routes = _doors(
             base,
             use_cases=use_cases,
@@ -363,18 +241,16 @@ async def assembled(settings: Settings, *, url: str, open_log: OpenLog = open_sq
             connections=connections,
             drain=drain,
         )
-        probes = _probes(base, views, dispatcher, drain)
+        probes = _probes(base, store, dispatcher, drain)
         cors = Middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
             allow_methods=["POST"],
             allow_headers=["authorization", "content-type"],
         )
-        kept = timedelta(days=settings.retention_days)
-        retention = Retention(views.log, base.clock, dict.fromkeys(Topic, kept))
         app = Starlette(routes=[*routes, *probes.routes()], middleware=[cors])
         try:
-            yield Program(app, drain, dispatcher, retention, base.metrics)
+            yield Program(app, drain, dispatcher, {"dispatcher": dispatcher.run, **store.chores}, base.metrics)
         finally:
             await use_cases.acceptance.close()
 
@@ -397,8 +273,7 @@ async def serve(
     with closing(_listen(host, port)) as listener:
         url = f"http://{host}:{listener.getsockname()[1]}"
         async with assembled(settings, url=url, open_log=open_log) as program, asyncio.TaskGroup() as side_tasks:
-            running = side_tasks.create_task(program.dispatcher.run(), name="dispatcher")
-            deleting = side_tasks.create_task(program.retention.run(), name="retention")
+            running = [side_tasks.create_task(chore(), name=name) for name, chore in program.chores.items()]
             protocol = stall_guard(StallLimits(write_deadline_seconds=settings.write_deadline_seconds), program.metrics)
             config = server_config(
                 program.app, host=host, port=port, protocol=protocol, message_limit_bytes=settings.message_bytes
@@ -412,7 +287,7 @@ async def serve(
             left = await program.dispatcher.drain(0)
             if left:
                 _logger.warning("calls_abandoned", count=left, note="taken up at the next start")
-            for task in (running, deleting, stopping):
+            for task in (*running, stopping):
                 task.cancel()
     return 0
 

@@ -1,0 +1,75 @@
+"""One process: an SQLite file, and everything else in memory, rebuilt from it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Protocol
+
+from bus.clock import Clock
+from bus.errors import CoveyError
+from bus.events import Topic
+from bus.fanout import Fanout
+from bus.ids import random_id
+from bus.log import OrderedLog, RequestView
+from bus.metrics import Metrics
+from bus.reader import Reader
+from bus.retention import Retention
+from bus.sealing import Sealer
+from bus.sqlite_log import SqliteLog
+from settings import Settings
+from warming.sqlite_cache import SqliteCache
+from warming.view import CoverageView
+from wiring.foundation import Foundation
+from wiring.store import Store
+
+
+class DurableLog(OrderedLog, RequestView, Protocol):
+    """What holds the events also tells where requests stand."""
+
+    async def close(self) -> None: ...
+
+
+OpenLog = Callable[[Settings, Clock, Metrics, Sealer], Awaitable[DurableLog]]
+
+
+async def open_sqlite_log(settings: Settings, clock: Clock, metrics: Metrics, sealer: Sealer) -> DurableLog:
+    """The embedded log; raises LogLocked, LogCorrupt or LogUnavailable."""
+    return await SqliteLog.open(settings.log_path, clock=clock, new_epoch=random_id, metrics=metrics, sealer=sealer)
+
+
+@asynccontextmanager
+async def embedded_store(base: Foundation, open_log: OpenLog) -> AsyncIterator[Store]:
+    """Open the files, and read what is new into the cache and the fan-out. Raises as `open_log`; CacheUnavailable."""
+    settings, clock, metrics = base.settings, base.clock, base.metrics
+    async with AsyncExitStack() as stack:
+        log = await open_log(settings, clock, metrics, base.sealer)
+        stack.push_async_callback(log.close)
+        cache = await SqliteCache.open(
+            settings.data / "views.sqlite3", epoch=log.epoch, capacity=settings.cache_entries, sealer=base.sealer
+        )
+        stack.push_async_callback(cache.close)
+        fanout = await stack.enter_async_context(Fanout())
+        answers_known, payers_known = await cache.position(), await log.end(Topic.PAYER)
+        readers = (
+            Reader(log, Topic.RTE, [CoverageView(cache), fanout], metrics, clock, start_after=answers_known),
+            Reader(log, Topic.PAYER, [fanout], metrics, clock, start_after=payers_known),
+        )
+        for reader in readers:
+            await stack.enter_async_context(reader)
+
+        async def log_away() -> str | None:
+            try:
+                await log.append([])  # of nothing: tells whether something could be written
+            except CoveyError as error:
+                return str(error)
+            return None
+
+        async def behind() -> str | None:
+            late = [reader.topic for reader in readers if not await reader.caught_up()]
+            return f"The readers of {', '.join(late)} are behind the log." if late else None
+
+        kept = timedelta(days=settings.retention_days)
+        retention = Retention(log, clock, dict.fromkeys(Topic, kept))
+        yield Store(log, log, cache, fanout, {"log": log_away, "readers": behind}, {"retention": retention.run})
