@@ -5,14 +5,17 @@ Times are seconds on the clock's monotonic scale. One decision is one call: an a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from bus.events import Priority
 from bus.ids import CallId, PayerId, RequestId, TenantId
+
+RENEWAL_SECONDS: Final = 10.0
+"""How often an instance says that it lives (see `Admission.renew`)."""
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -131,8 +134,23 @@ class AdmissionStatus(Struct, frozen=True, kw_only=True):
     payers: tuple[PayerStatus, ...]
 
 
+class Renewal(Struct, frozen=True, kw_only=True):
+    """What an instance learns when it says that it lives."""
+
+    state_lost: bool
+    """What instances share may have been lost since the last time: offer again what is open, hold what may be counted,
+    say again which payers are down."""
+    abandoned: tuple[RequestId, ...]
+    """Requests that waited for calls of instances that have fallen silent: told once, to one instance; they wait for
+    nothing until offered again. The calls' slots stay held until their leases end."""
+
+
 class Admission(Protocol):
-    """Who may call next. Adapter: memory. One contract suite for all."""
+    """Who may call next. Adapters: memory, Redis. One contract suite for all.
+
+    Where instances share it every method may raise StateUnavailable: nothing is known of what became of the decision.
+    The same call again then has the effect of one.
+    """
 
     async def room(self, tenant_id: TenantId, priority: Priority) -> None:
         """Raises QueueFull where an ask of this class would not be taken now; to be asked before accepting work."""
@@ -177,6 +195,15 @@ class Admission(Protocol):
 
     async def open_breaker(self, payer_id: PayerId, now: float) -> None:
         """At a start: the payer was last known to be down."""
+        ...
+
+    async def renew(self, now: float) -> Renewal:
+        """This instance lives: to be called every `RENEWAL_SECONDS`."""
+        ...
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever another instance has changed what `grant`, `expired` or `next_wakeup` may say. Until
+        cancelled; calls too often rather than too seldom. After StateUnavailable: to be called again."""
         ...
 
     async def status(self, now: float) -> AdmissionStatus:

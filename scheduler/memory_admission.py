@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 
 from bus.events import Priority
 from bus.ids import CallId, NewId, PayerId, RequestId, TenantId
-from scheduler.admission import AdmissionStatus, Ask, CallEnd, Grant, Joined, Place, Settled
+from scheduler.admission import AdmissionStatus, Ask, CallEnd, Grant, Joined, Place, Renewal, Settled
 from scheduler.core import AdmissionCore
 from scheduler.policy import AdmissionPolicy
 
@@ -56,6 +57,14 @@ class MemoryAdmission:
     async def open_breaker(self, payer_id: PayerId, now: float) -> None:
         """See Admission."""
         self._core.open_breaker(payer_id, now)
+
+    async def renew(self, now: float) -> Renewal:  # noqa: ARG002  # nothing is shared: there is nobody to tell
+        """See Admission."""
+        return Renewal(state_lost=False, abandoned=())
+
+    async def watch(self, changed: Callable[[], None]) -> None:  # noqa: ARG002  # nobody else changes anything
+        """See Admission."""
+        await asyncio.Event().wait()
 
     async def status(self, now: float) -> AdmissionStatus:
         """See Admission."""

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Generator
 
 import pytest
 
-SERVICES = ("node", "browser")
+from tests.services.addresses import ADDRESSES
+
+SERVICES = ("node", "browser", "services")
+
+
+@pytest.fixture(scope="session")
+def service_addresses() -> dict[str, str]:
+    """Where the real servers listen that `scripts/services start` left running."""
+    if not ADDRESSES.exists():
+        pytest.skip("needs a real Kafka and a real Redis: scripts/services start")
+    addresses: dict[str, str] = json.loads(ADDRESSES.read_text())
+    return addresses
+
+
+@pytest.fixture(scope="session")
+def kafka_address(service_addresses: dict[str, str]) -> str:
+    """`host:port`, several separated by commas. For tests marked `services`."""
+    return service_addresses["kafka"]
+
+
+@pytest.fixture(scope="session")
+def redis_url(service_addresses: dict[str, str]) -> str:
+    """Of a database that tests share: keys need a prefix of their own. For tests marked `services`."""
+    return service_addresses["redis"]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -31,11 +31,13 @@ from bus.events import (
 )
 from bus.failure import Failure, FailureKind
 from bus.ids import CallId, EventId, MemberId, PayerId, RequestId, TenantId
+from bus.kafka_log import KafkaLog
 from bus.memory_log import MemoryLog
 from bus.metrics import Metrics
 from bus.question import Person, Provider, Question
 from bus.sealing import TenantSealer
 from bus.sqlite_log import SqliteLog
+from tests.bus.kafka_logs import link_to, new_topics, open_kafka_log
 
 NOON: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FAILURE: Final = Failure(code="42", kind=FailureKind.PAYER_UNAVAILABLE, message="The payer does not answer.")
@@ -190,6 +192,7 @@ def _call(call_id: str | None) -> CallId | None:
 
 
 AnyLog = MemoryLog | SqliteLog
+ClosableLog = MemoryLog | SqliteLog | KafkaLog
 OpenSqlite = Callable[..., Awaitable[SqliteLog]]
 
 
@@ -229,3 +232,34 @@ async def log(
             log = await open_sqlite(sealer=TenantSealer(b"k" * 32))
     yield log
     await log.close()
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite",
+        "sqlite sealed",
+        pytest.param("kafka", marks=pytest.mark.services),
+        pytest.param("kafka read by seeking", marks=pytest.mark.services),
+        pytest.param("kafka sealed", marks=pytest.mark.services),
+    ]
+)
+async def event_log(
+    request: pytest.FixtureRequest, open_sqlite: OpenSqlite, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ClosableLog]:
+    """Every adapter of `EventLog`; one of them with no room in memory, so that all is read from Kafka itself."""
+    sealer = TenantSealer(b"k" * 32) if "sealed" in request.param else None
+    if "kafka" not in request.param:
+        log = (
+            await MemoryLog.open(new_epoch=lambda: "epoch1")
+            if request.param == "memory"
+            else await open_sqlite(sealer=sealer)
+        )
+        yield log
+        await log.close()
+        return
+    if "seeking" in request.param:
+        monkeypatch.setattr("bus.kafka_log._TAIL_EVENTS", 0)
+    link = link_to(request.getfixturevalue("kafka_address"))
+    async with new_topics(link) as prefix, open_kafka_log(link, prefix, sealer=sealer) as kafka:
+        yield kafka

@@ -1,4 +1,4 @@
-"""What every event log promises, whichever keeps the events."""
+"""What logs promise in which all events of a topic stand in one order, and which refuse at their door."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
-import msgspec
 import pytest
 
 from bus.errors import LogUnavailable
@@ -66,41 +65,6 @@ async def test_order_is_by_position_also_when_the_clock_jumped_back(log: AnyLog)
     assert events_of(await everything(log)) == [later, earlier]
 
 
-async def test_appending_nothing_is_fine(log: AnyLog) -> None:
-    assert await log.append([]) == []
-
-
-async def test_an_event_out_of_sequence_is_refused_and_hinders_no_other(log: AnyLog) -> None:
-    first = submitted()
-    gap = scheduled(enqueued(first))
-    other = submitted("r2")
-    results = await log.append([first, gap, other, other])
-    assert [one is None for one in results] == [False, True, False, True]
-    assert events_of(await everything(log)) == [first, other]
-
-
-async def test_a_request_begins_with_submitted_only(log: AnyLog) -> None:
-    first = submitted()
-    assert await log.append([enqueued(first)]) == [None]
-    assert await log.append([msgspec.structs.replace(enqueued(first), sequence=1)]) == [None]
-
-
-async def test_nothing_is_accepted_after_a_terminal_event(log: AnyLog) -> None:
-    first = submitted()
-    end = cancelled(first)
-    assert None not in await log.append([first, end])
-    assert await log.append([enqueued(end)]) == [None]
-    assert await log.append([submitted()]) == [None]
-
-
-async def test_of_two_writers_the_first_in_the_log_wins(log: AnyLog) -> None:
-    first = submitted()
-    await log.append([first])
-    one, other = await asyncio.gather(log.append([enqueued(first)]), log.append([cancelled(first)]))
-    assert [one[0] is None, other[0] is None].count(True) == 1
-    assert len(await everything(log)) == 2
-
-
 async def test_many_appends_at_once_are_all_kept_each_in_its_own_order(log: AnyLog) -> None:
     requests = [submitted(f"r{number}") for number in range(50)]
     appended = await asyncio.gather(*(log.append([event, enqueued(event)]) for event in requests))
@@ -134,48 +98,6 @@ async def test_topics_do_not_mix(log: AnyLog) -> None:
     assert [one.event.subject for one in await everything(log, Topic.RTE)] == ["r1"]
     assert [one.event.subject for one in await everything(log, Topic.PAYER)] == ["p1"]
     assert await log.end(Topic.PAYER) == (await everything(log, Topic.PAYER))[0].position
-
-
-async def test_a_member_is_read_without_any_other_also_of_the_same_id_in_another_tenant(log: AnyLog) -> None:
-    own = submitted("r1")
-    await log.append(
-        [
-            own,
-            submitted("r2", member="m2"),
-            submitted("r3", tenant="t2", member="m1"),
-            enqueued(own),
-            answered("c1", tenant="t1", member="m1"),
-            answered("c2", tenant="t2", member="m1"),
-            downtime(),
-        ]
-    )
-    read = await log.read_member(T1, M1, after=0, limit=10)
-    assert [one.event.subject for one in read] == ["r1", "r1", "c1"]
-    assert await log.read_member(T1, M1, after=read[0].position, limit=1) == read[1:2]
-    assert await log.read_member(T1, MemberId("nobody"), after=0, limit=10) == []
-
-
-async def test_a_request_is_read_whole_or_behind_a_position(log: AnyLog) -> None:
-    first = submitted()
-    await log.append([first, submitted("r2"), enqueued(first)])
-    read = await log.read_request(R1)
-    assert [one.event.sequence for one in read] == [1, 2]
-    assert await log.read_request(R1, after=read[0].position) == read[1:]
-    assert await log.read_request(RequestId("unknown")) == []
-
-
-async def test_a_call_of_the_same_id_is_no_part_of_a_request(log: AnyLog) -> None:
-    await log.append([submitted("r1"), answered("r1")])
-    assert len(await log.read_request(R1)) == 1
-
-
-async def test_the_newest_event_of_every_payer_is_known(log: AnyLog) -> None:
-    down = downtime("p1", time=NOON)
-    up = downtime("p1", available=True, time=NOON + timedelta(minutes=1))
-    other = downtime("p2")
-    assert await log.latest_per_payer() == []
-    await log.append([down, other, up, submitted()])
-    assert events_of(await log.latest_per_payer()) == [other, up]
 
 
 async def test_waiting_ends_when_its_own_topic_grows(log: AnyLog) -> None:

@@ -73,7 +73,7 @@ async def test_listings_are_newest_first_by_submission_and_page_without_repeat(l
     page = await log.page(T1, member_id=None, statuses=ANY, first=2, before=None)
     assert [state.request_id for state in page.requests] == ["r4", "r3"]
     assert page.has_next
-    rest = await log.page(T1, member_id=None, statuses=ANY, first=3, before=page.requests[-1].submitted_position)
+    rest = await log.page(T1, member_id=None, statuses=ANY, first=3, before=page.places[-1])
     assert [state.request_id for state in rest.requests] == ["r2", "r1", "r0"]
     assert rest.requests[-1].status is RequestStatus.ENQUEUED
     assert not rest.has_next

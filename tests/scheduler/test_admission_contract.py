@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
 
 import pytest
+import pytest_asyncio
 
 from bus.events import Priority
 from bus.ids import CallId, PayerId, RequestId, TenantId
@@ -14,25 +15,29 @@ from scheduler.errors import QueueFull
 from scheduler.memory_admission import MemoryAdmission
 from scheduler.policy import AdmissionPolicy
 from tests.scheduler.asks import ask
+from tests.scheduler.shared_slots import shared_slots
 from tests.scheduler.simulation import numbered_ids
 
 PAYER = PayerId("payer")
-MakeAdmission = Callable[[AdmissionPolicy], Admission]
+MakeAdmission = Callable[[AdmissionPolicy], Awaitable[Admission]]
 
 
-def in_memory(policy: AdmissionPolicy) -> Admission:
-    return MemoryAdmission(policy, numbered_ids())
+@pytest_asyncio.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.services)])
+async def make(request: pytest.FixtureRequest) -> AsyncIterator[MakeAdmission]:
+    if request.param == "redis":
+        async with shared_slots(request.getfixturevalue("redis_url")) as slots:
+            yield slots.instance
+        return
+
+    async def in_memory(policy: AdmissionPolicy) -> Admission:
+        return MemoryAdmission(policy, numbered_ids())
+
+    yield in_memory
 
 
-@pytest.fixture(params=[in_memory])
-def make(request: pytest.FixtureRequest) -> MakeAdmission:
-    made: MakeAdmission = request.param
-    return made
-
-
-@pytest.fixture
-def admission(make: MakeAdmission) -> Admission:
-    return make(AdmissionPolicy())
+@pytest_asyncio.fixture
+async def admission(make: MakeAdmission) -> Admission:
+    return await make(AdmissionPolicy())
 
 
 async def grant(admission: Admission, now: float) -> Grant:
@@ -69,7 +74,7 @@ async def test_the_same_question_joins_the_call(admission: Admission) -> None:
 
 
 async def test_slots_and_payers_have_their_limits(make: MakeAdmission) -> None:
-    admission = make(AdmissionPolicy(slots=3, slots_per_payer=2))
+    admission = await make(AdmissionPolicy(slots=3, slots_per_payer=2))
     for number in range(3):
         await admission.offer(ask(f"a{number}"), 0.0)
     for number in range(2):
@@ -82,7 +87,7 @@ async def test_slots_and_payers_have_their_limits(make: MakeAdmission) -> None:
 
 
 async def test_a_call_not_proven_over_keeps_its_slot_until_its_lease_ends(make: MakeAdmission) -> None:
-    admission = make(AdmissionPolicy(slots=1))
+    admission = await make(AdmissionPolicy(slots=1))
     await admission.offer(ask("a"), 0.0)
     await admission.offer(ask("b"), 0.0)
     made = await grant(admission, 0.0)
@@ -95,7 +100,7 @@ async def test_a_call_not_proven_over_keeps_its_slot_until_its_lease_ends(make: 
 
 
 async def test_calls_of_an_earlier_life_hold_their_slots(make: MakeAdmission) -> None:
-    admission = make(AdmissionPolicy(slots=1))
+    admission = await make(AdmissionPolicy(slots=1))
     await admission.hold(CallId("old"), PAYER, 9.0, 0.0)
     await admission.offer(ask(), 0.0)
 
@@ -141,7 +146,7 @@ async def test_failures_in_a_row_find_a_payer_down(admission: Admission) -> None
 
 
 async def test_a_full_queue_refuses_before_it_accepts(make: MakeAdmission) -> None:
-    admission = make(AdmissionPolicy(queue_limit=1))
+    admission = await make(AdmissionPolicy(queue_limit=1))
     await admission.room(TenantId("tenant"), Priority.INTERACTIVE)
     await admission.offer(ask(), 0.0)
 

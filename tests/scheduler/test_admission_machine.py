@@ -18,6 +18,12 @@ from tests.scheduler.asks import ask
 from tests.scheduler.simulation import numbered_ids
 
 SLOTS, CAP, LEASE_SECONDS = 4, 2, 20.0
+POLICY = AdmissionPolicy(
+    slots=SLOTS,
+    slots_per_payer=CAP,
+    lease_seconds=LEASE_SECONDS,
+    breaker=BreakerPolicy(failures=3, run_seconds=8.0, open_seconds=6.0),
+)
 QUARANTINED = (CallEnd.TIMED_OUT, CallEnd.LOST)
 Key = tuple[str, str]
 
@@ -31,13 +37,7 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        policy = AdmissionPolicy(
-            slots=SLOTS,
-            slots_per_payer=CAP,
-            lease_seconds=LEASE_SECONDS,
-            breaker=BreakerPolicy(failures=3, run_seconds=8.0, open_seconds=6.0),
-        )
-        self.core = AdmissionCore(policy, numbered_ids())
+        self.core = self.make()
         self.now = 0.0
         self.numbers = count(1)
         self.counted: dict[CallId, tuple[PayerId, float]] = {}
@@ -46,6 +46,10 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.waiting: dict[RequestId, Ask] = {}
         self.on_call: dict[RequestId, CallId] = {}
         self.ended: dict[RequestId, str] = {}
+
+    def make(self) -> AdmissionCore:
+        """What is tried."""
+        return AdmissionCore(POLICY, numbered_ids())
 
     # What happens.
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from bus.sealing import TenantSealer
+from bus.ids import random_id
+from bus.redis_connection import RedisAddress, redis_client
+from bus.redis_keys import RedisKeys
+from bus.sealing import PlainSealer, TenantSealer
 from warming.cache import CoverageCache
 from warming.memory_cache import MemoryCache
+from warming.redis_cache import RedisCoverageCache
 from warming.sqlite_cache import SqliteCache
 
 
@@ -18,12 +24,36 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "views.sqlite3"
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite without memory before it", "sqlite, sealed"])
+@asynccontextmanager
+async def redis_cache(url: str, *, capacity: int = 3, sealed: bool = False) -> AsyncIterator[RedisCoverageCache]:
+    """A cache under keys of its own in a real Redis, which it leaves as it was."""
+    async with redis_client(RedisAddress(url=url)) as redis:
+        keys = RedisKeys(random_id())
+        sealer = TenantSealer(b"k" * 32) if sealed else PlainSealer()
+        yield RedisCoverageCache(redis, keys, sealer, retention=timedelta(days=1), capacity=capacity)
+        async for key in redis.scan_iter(f"{keys.prefix}*"):
+            await redis.delete(key)
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "sqlite",
+        "sqlite without memory before it",
+        "sqlite, sealed",
+        pytest.param("redis", marks=pytest.mark.services),
+        pytest.param("redis, sealed", marks=pytest.mark.services),
+    ]
+)
 async def cache(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[CoverageCache]:
     """Room for three entries."""
     kind: str = request.param
     if kind == "memory":
         yield MemoryCache(capacity=3)
+        return
+    if kind.startswith("redis"):
+        async with redis_cache(request.getfixturevalue("redis_url"), sealed="sealed" in kind) as redis:
+            yield redis
         return
     sqlite = await SqliteCache.open(
         path,

@@ -1,0 +1,171 @@
+"""An empty Redis filled from a log of a million events.
+
+    python -m bench.redis_rebuild
+
+The log holds 200,000 requests of five events each, of 20,000 members in eight partitions; its events lie in memory as
+their JSON, and are decoded as they are read. Redis is a process of its own that writes every change to its disk. The
+coverage cache is filled along. Afterwards one member's events are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, NamedTuple
+
+import uvloop
+
+from bench.rebuild import _request
+from bench.report import Figure, report
+from bus.clock import SystemClock
+from bus.events import Event, Recorded, decode_data, encode_data
+from bus.ids import MemberId, TenantId, random_id
+from bus.log import Span
+from bus.redis_connection import RedisAddress, redis_client
+from bus.redis_history import RedisHistory
+from bus.redis_keys import RedisKeys
+from bus.redis_lease import RedisLease
+from bus.redis_rebuild import Rebuild
+from bus.redis_requests import RedisRequests
+from bus.redis_todo import Keeping
+from bus.redis_values import RedisValues
+from bus.redis_views import RedisViews
+from bus.sealing import TenantSealer
+from tests.services.redis import RedisServer
+from warming.redis_cache import RedisCoverageCache
+from warming.view import CoverageView
+
+REQUESTS: Final = 200_000
+_PARTITIONS: Final = 8
+_TOGETHER: Final = 50
+"""Requests under way at once in a partition: their events lie between one another's."""
+_BATCH_EVENTS: Final = 500
+_RETENTION: Final = timedelta(days=30)
+
+
+class _Kept(NamedTuple):
+    event: Event
+    data: bytes
+
+
+class MemoryBacklog:
+    """What a log of that size gives; an event's data is decoded when it is read."""
+
+    def __init__(self, requests: int) -> None:
+        waiting: dict[int, list[list[Event]]] = defaultdict(list)
+        self._partitions: dict[int, list[_Kept]] = defaultdict(list)
+        chance = random.Random(1)
+        for number in range(requests):
+            partition = number % _PARTITIONS
+            waiting[partition].append(list(_request(number))[::-1])
+            if len(waiting[partition]) == _TOGETHER:
+                self._interleave(partition, waiting[partition], chance)
+        for partition, left in waiting.items():
+            self._interleave(partition, left, chance)
+
+    def _interleave(self, partition: int, requests: list[list[Event]], chance: random.Random) -> None:
+        while requests:
+            own = chance.choice(requests)
+            event = own.pop()
+            self._partitions[partition].append(_Kept(event, encode_data(event.data)))
+            if not own:
+                requests.remove(own)
+
+    async def spans(self) -> Mapping[int, Span]:
+        return {partition: Span(floor=0, end=len(events)) for partition, events in self._partitions.items()}
+
+    async def read(self, partition: int, *, after: int, through: int) -> AsyncGenerator[Sequence[Recorded], None]:
+        for first in range(after, through, _BATCH_EVENTS):
+            kept = self._partitions[partition][first : min(first + _BATCH_EVENTS, through)]
+            yield [
+                Recorded(position=position, partition=partition, event=_decoded(one))
+                for position, one in enumerate(kept, start=first + 1)
+            ]
+
+
+def _decoded(kept: _Kept) -> Event:
+    event = kept.event
+    return Event(
+        id=event.id,
+        source=event.source,
+        subject=event.subject,
+        time=event.time,
+        data=decode_data(event.type, kept.data),
+        tenant_id=event.tenant_id,
+        member_id=event.member_id,
+        sequence=event.sequence,
+        attempt=event.attempt,
+    )
+
+
+async def _measure(requests: int) -> list[Figure]:
+    backlog = MemoryBacklog(requests)
+    print(f"{5 * requests:,} events made", file=sys.stderr)
+    with TemporaryDirectory() as folder:
+        server = RedisServer(Path(folder) / "redis")
+        await server.start()
+        try:
+            async with redis_client(RedisAddress(url=server.url)) as redis:
+                clock, keeping, sealer = SystemClock(), Keeping(retention=_RETENTION), TenantSealer(b"k" * 32)
+                keys, values = RedisKeys("bench"), RedisValues(TenantSealer(b"k" * 32))
+                views = RedisViews(redis, keys, values, clock, keeping=keeping)
+                cache = RedisCoverageCache(redis, keys, sealer, retention=_RETENTION)
+                lease = RedisLease(redis, keys.rebuild, clock, random_id, seconds=15)
+                rebuild = Rebuild(views, backlog, lease, clock, before=[CoverageView(cache)])
+                began, busy = time.perf_counter(), time.process_time()
+                slowest = asyncio.create_task(_slowest_ping(server.url))
+                assert await rebuild.fill()
+                seconds, busy = time.perf_counter() - began, time.process_time() - busy
+                slowest.cancel()
+                history = RedisHistory(redis, keys, values, clock, keeping)
+                kept = await history.of_member(TenantId("t-1"), MemberId("m-8"), 0, after=0, limit=10_000)
+                assert len(kept.events) == 5 * len(range(8, requests, 20_000))
+                open_requests = [one async for one in RedisRequests(redis, keys, values).open_requests()]
+                assert not open_requests
+                used = (await redis.info("memory"))["used_memory"] / 2**20
+                cpu = await redis.info("cpu")
+        finally:
+            await server.stop()
+    redis_busy = cpu["used_cpu_user"] + cpu["used_cpu_sys"]
+    print(f"{busy:.1f} s of them this process computed, Redis {redis_busy:.1f} s", file=sys.stderr)
+    print(f"Redis holds {used:,.0f} MiB", file=sys.stderr)
+    return [Figure(f"an empty Redis filled from {5 * requests:,} events, s", seconds, "<=", 120)]
+
+
+async def _slowest_ping(url: str) -> None:
+    """What another user of the same Redis meets meanwhile."""
+    found: list[float] = []
+    async with redis_client(RedisAddress(url=url)) as redis:
+        try:
+            while True:
+                began = time.perf_counter()
+                await redis.ping()
+                found.append(1_000 * (time.perf_counter() - began))
+                await asyncio.sleep(0.01)
+        finally:
+            found.sort()
+            print(
+                f"another user's ping meanwhile, in the same busy process: p50 {found[len(found) // 2]:.1f} ms, "
+                f"p99 {found[int(0.99 * len(found))]:.1f} ms",
+                file=sys.stderr,
+            )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=REQUESTS)
+    arguments = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return report(runner.run(_measure(arguments.requests)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

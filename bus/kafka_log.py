@@ -1,0 +1,282 @@
+"""The log of many instances: Kafka, which refuses nothing; the fold tells what counts (docs/decisions/0009)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Final, Self
+
+import structlog
+
+from bus.clock import Clock
+from bus.errors import LogUnavailable
+from bus.events import Event, Recorded, Topic
+from bus.fold import RequestState, fold
+from bus.history import MemberHistory
+from bus.ids import MemberId, RequestId, TenantId
+from bus.kafka_client import KafkaClient
+from bus.kafka_layout import Layout, LayoutObserver
+from bus.kafka_reading import KafkaReading
+from bus.kafka_records import KafkaRecords, Message, Place
+from bus.kafka_security import KafkaLink, client_options
+from bus.kafka_seeking import KafkaSeeker
+from bus.kafka_tail import KafkaTail
+from bus.kafka_topics import topic_configs, topic_name
+from bus.kafka_writer import KafkaWriter
+from bus.log import Span
+from bus.metrics import Metrics
+from bus.sealing import PlainSealer, Sealer
+
+_TAIL_EVENTS: Final = 20_000
+_LOOK_SECONDS: Final = 2.0
+_VERDICT_SECONDS: Final = 0.5
+"""How long a verdict waits for the reader before Kafka is asked."""
+
+_logger = structlog.get_logger(__name__)
+
+
+class KafkaLog:
+    """An `EventLog`. It knows what is new by a `KafkaReader`, which hands everything to `take` first."""
+
+    def __init__(
+        self,
+        *,
+        client: KafkaClient,
+        layout: Layout,
+        observer: LayoutObserver,
+        records: KafkaRecords,
+        writer: KafkaWriter,
+        seeker: KafkaSeeker,
+        reading: KafkaReading,
+        tail: KafkaTail,
+        least_in_sync: Mapping[Topic, int],
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        """To be made by `open`."""
+        self._client = client
+        self._epoch = layout.epoch
+        self._layout = layout
+        self._observer = observer
+        self.records = records
+        self._writer = writer
+        self._seeker = seeker
+        self._reading = reading
+        self._tail = tail
+        self._least_in_sync = least_in_sync
+        self._clock = clock
+        self._metrics = metrics
+        self._refusal: str | None = None
+        self._appends: set[asyncio.Task[Sequence[Recorded | None]]] = set()
+        self._watch = asyncio.create_task(self._observe(), name="kafka layout")
+
+    @classmethod
+    async def open(
+        cls,
+        link: KafkaLink,
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        sealer: Sealer | None = None,
+        history: MemberHistory | None = None,
+        prefix: str = "",
+    ) -> Self:
+        """Open the topics that `create_topics` made. `prefix` begins their names.
+
+        Without `history` everything older than this process is looked for in Kafka itself, which is slow. Raises
+        LogUnavailable.
+        """
+        options = client_options(link)
+        names = {topic: topic_name(topic, prefix) for topic in Topic}
+        async with AsyncExitStack() as undo:
+            client = KafkaClient(options, list(names.values()))
+            undo.push_async_callback(client.close)
+            observer = LayoutObserver(client, names)
+            layout = await observer.look()
+            configs = await topic_configs(link, list(names.values()))
+            records = KafkaRecords(layout.partitions, sealer or PlainSealer())
+            seeker = KafkaSeeker(client, names, records)
+            ends, floors = await seeker.ends(layout.places), await seeker.floors(layout.places)
+            tail = KafkaTail(ends, _TAIL_EVENTS)
+            undo.pop_all()
+        return cls(
+            client=client,
+            layout=layout,
+            observer=observer,
+            records=records,
+            writer=KafkaWriter(options, names),
+            seeker=seeker,
+            reading=KafkaReading(records=records, seeker=seeker, tail=tail, history=history, ends=ends, floors=floors),
+            tail=tail,
+            least_in_sync={topic: int(configs[name]["min.insync.replicas"]) for topic, name in names.items()},
+            clock=clock,
+            metrics=metrics,
+        )
+
+    async def close(self) -> None:
+        """Let what is under way end, and refuse the rest. After its reader."""
+        self._refusal = self._refusal or "The log was closed."
+        self._watch.cancel()
+        await asyncio.wait({self._watch})
+        if self._appends:
+            await asyncio.wait(self._appends)
+        await self._writer.close()
+        await self._client.close()
+
+    @property
+    def epoch(self) -> str:
+        return self._epoch
+
+    @property
+    def refusal(self) -> str | None:
+        """Why this log takes and gives nothing any more; None while it does. A new one has to be opened."""
+        return self._refusal
+
+    @property
+    def places(self) -> Mapping[Place, int]:
+        """Every order of events, and how far this process has read it: where a reader begins."""
+        return {place: self._tail.reached(place) for place in self._layout.places}
+
+    async def ends(self) -> Mapping[Place, int]:
+        """Where every order ends now, as Kafka says. Raises LogUnavailable."""
+        self._refuse()
+        return await self._seeker.ends(self._layout.places)
+
+    async def floors(self) -> Mapping[Place, int]:
+        """Everything at or before these is gone, as Kafka says now. Raises LogUnavailable."""
+        self._refuse()
+        return await self._seeker.floors(self._layout.places)
+
+    async def take(self, place: Place, batch: Sequence[Recorded], reached: int) -> None:
+        """As the first sink of the reader: the next events of a place, and how far it was read with them."""
+        await self._tail.take(batch)
+        self._tail.reach(place, reached)
+        self._reading.advance(place, reached)
+
+    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+        """As the port says, but for what Kafka cannot do: events of several members are not one step, and on
+        LogUnavailable some may be in the log. Writing them again does no harm: the fold counts the first.
+        """
+        self._refuse()
+        if not events:
+            self._note(await self._observer.look())
+            for place in self._layout.places:
+                self._refuse_unwritable(place)
+            return []
+        messages = [self.records.message(event) for event in events]
+        for message in messages:
+            self._refuse_unwritable(message.place)
+        # A caller that goes away takes nothing back, nor leaves half of it unwritten.
+        task = asyncio.create_task(self._append(events, messages), name="kafka append")
+        self._appends.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    async def read_member(
+        self, tenant_id: TenantId, member_id: MemberId, *, after: int, limit: int
+    ) -> Sequence[Recorded]:
+        self._refuse()
+        place = self.records.member_place(tenant_id, member_id)
+        return await self._reading.of_member(place, tenant_id, member_id, after=after, limit=limit)
+
+    async def member_span(self, tenant_id: TenantId, member_id: MemberId, *, reaching: int = 0) -> Span:
+        self._refuse()
+        return await self._reading.span(self.records.member_place(tenant_id, member_id), reaching)
+
+    async def read_request(self, request_id: RequestId, *, after: int = 0) -> Sequence[Recorded]:
+        self._refuse()
+        return await self._reading.of_request(request_id, after=after)
+
+    async def read_payers(self, *, after: int, limit: int) -> Sequence[Recorded]:
+        self._refuse()
+        return await self._reading.of_payers(after=after, limit=limit)
+
+    async def payers_span(self, *, reaching: int = 0) -> Span:
+        self._refuse()
+        return await self._reading.span(Place(Topic.PAYER, 0), reaching)
+
+    async def latest_per_payer(self) -> Sequence[Recorded]:
+        self._refuse()
+        return await self._reading.latest_per_payer()
+
+    async def _append(self, events: Sequence[Event], messages: Sequence[Message]) -> Sequence[Recorded | None]:
+        begun = self._clock.monotonic()
+        # Asked while the event is on its way: an id that is derived from a key may be of a request of weeks ago.
+        first = [event for event in events if event.sequence == 1]
+        earlier = asyncio.create_task(self._reading.known({RequestId(event.subject) for event in first}))
+        try:
+            offsets = await self._writer.write(messages)
+        except LogUnavailable:
+            earlier.cancel()
+            raise
+        recorded = [
+            Recorded(position=offset + 1, event=event, partition=message.place.partition)
+            for event, message, offset in zip(events, messages, offsets, strict=True)
+        ]
+        self._metrics.append_seconds.observe(self._clock.monotonic() - begun)
+        for one in recorded:
+            self._reading.advance(Place(one.event.topic, one.partition), one.position)
+        known = await earlier
+        return [one if await self._counts(one, known) else None for one in recorded]
+
+    async def _counts(self, recorded: Recorded, known: Mapping[RequestId, Recorded]) -> bool:
+        """What the fold says of an event that is durable: the log in front of it is read for that.
+
+        `known` are the first events of requests that the view of history had.
+        """
+        request_id = recorded.event.request_id
+        if request_id is None:
+            return True
+        if recorded.event.sequence == 1 and (first := known.get(request_id)) is not None:
+            return first.position == recorded.position
+        place = Place(Topic.RTE, recorded.partition)
+        try:
+            async with asyncio.timeout(_VERDICT_SECONDS):
+                await self._tail.wait_reached(place, recorded.position)
+        except TimeoutError:
+            pass  # the reader is late; Kafka is not
+        try:
+            events = await self._reading.of_request(request_id, after=0, place=place)
+        except LogUnavailable:
+            return True  # it is durable; should another have been first, every reader knows
+        before: RequestState | None = None
+        for earlier in events:
+            if earlier.position < recorded.position:
+                before = fold(before, earlier)
+        return fold(before, recorded) is not before
+
+    def _ended(self, task: asyncio.Task[Sequence[Recorded | None]]) -> None:
+        self._appends.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked was told, unless they have gone
+
+    def _refuse(self) -> None:
+        if self._refusal is not None:
+            raise LogUnavailable(self._refusal)
+
+    def _refuse_unwritable(self, place: Place) -> None:
+        """At once what could only wait for its deadline, and what waited would hinder."""
+        facts = self._layout.facts[place.topic].partitions[place.partition]
+        if facts.leader < 0:
+            raise LogUnavailable("Kafka has no broker for this part of the log now.")
+        if facts.in_sync < self._least_in_sync[place.topic]:
+            raise LogUnavailable("Kafka has too few copies of this part of the log in sync now.")
+
+    def _note(self, layout: Layout) -> None:
+        if layout.epoch == self._epoch:
+            self._layout = layout
+        elif self._refusal is None:
+            self._refusal = "Kafka's topics were changed or made anew: this process has to start again."
+            _logger.error("kafka topics changed", partitions=dict(layout.partitions))
+        self._refuse()
+
+    async def _observe(self) -> None:
+        """Notice a changed layout, missing leaders, and what was deleted."""
+        while self._refusal is None:
+            await self._clock.sleep(_LOOK_SECONDS)
+            try:
+                self._note(await self._observer.look())
+                await self._reading.look_up_floors()
+            except LogUnavailable as error:
+                _logger.warning("kafka_away", reason=str(error))

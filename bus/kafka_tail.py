@@ -1,0 +1,106 @@
+"""The newest events of a log on Kafka, kept in memory for those who follow it, and how far this process has read."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Final, TypeVar
+
+from bus.events import Recorded
+from bus.ids import MemberId, RequestId, TenantId
+from bus.kafka_records import Place
+
+_Key = TypeVar("_Key")
+_position: Final = attrgetter("position")
+_MEMBER: Final = attrgetter("event.tenant_id", "event.member_id")
+
+
+class KafkaTail:
+    """Of every place all events behind some position; the oldest go first, whichever place they are of.
+
+    The first sink of the log's reader. To be used on the event loop only.
+    """
+
+    def __init__(self, starts: Mapping[Place, int], max_events: int) -> None:
+        """`starts` is where the reader begins."""
+        self._starts = dict(starts)
+        self._reached = dict(starts)
+        self._events: dict[Place, list[Recorded]] = {place: [] for place in starts}
+        self._by_request: dict[RequestId, list[Recorded]] = {}
+        self._by_member: dict[tuple[TenantId | None, MemberId | None], list[Recorded]] = {}
+        self._ages: deque[Place] = deque()
+        self._max_events = max_events
+        self._waiting: dict[Place, asyncio.Event] = {}
+
+    async def take(self, batch: Sequence[Recorded]) -> None:
+        """Take in the next events; those that were taken before, and came again, change nothing."""
+        for recorded in batch:
+            place = Place(recorded.event.topic, recorded.partition)
+            if recorded.position > self._reached[place]:
+                self._add(place, recorded)
+                self.reach(place, recorded.position)
+        while len(self._ages) > self._max_events:
+            self._drop(self._ages.popleft())
+
+    def reach(self, place: Place, position: int) -> None:
+        """The reader has come this far."""
+        self._reached[place] = max(self._reached[place], position)
+        if (waiting := self._waiting.pop(place, None)) is not None:
+            waiting.set()
+
+    def start(self, place: Place) -> int:
+        """Every event of the place behind this position, up to where the reader has come, is here."""
+        return self._starts[place]
+
+    def reached(self, place: Place) -> int:
+        """How far the reader has come."""
+        return self._reached[place]
+
+    async def wait_reached(self, place: Place, position: int) -> None:
+        """Return as soon as the reader has come this far."""
+        while self._reached[place] < position:
+            await self._waiting.setdefault(place, asyncio.Event()).wait()
+
+    def of_place(self, place: Place, *, after: int, limit: int) -> Sequence[Recorded]:
+        """Up to `limit` events of the place behind `after`."""
+        return _behind(self._events[place], after, limit)
+
+    def of_member(self, tenant_id: TenantId, member_id: MemberId, *, after: int, limit: int) -> Sequence[Recorded]:
+        """Up to `limit` events of the member behind `after`."""
+        return _behind(self._by_member.get((tenant_id, member_id), []), after, limit)
+
+    def of_request(self, request_id: RequestId) -> Sequence[Recorded] | None:
+        """All events of a request up to where the reader has come; None unless its first is still here."""
+        events = self._by_request.get(request_id)
+        return events.copy() if events is not None and events[0].event.sequence == 1 else None
+
+    def _add(self, place: Place, recorded: Recorded) -> None:
+        self._ages.append(place)
+        self._events[place].append(recorded)
+        if (request_id := recorded.event.request_id) is not None:
+            self._by_request.setdefault(request_id, []).append(recorded)
+        if recorded.event.member_id is not None:
+            self._by_member.setdefault(_MEMBER(recorded), []).append(recorded)
+
+    def _drop(self, place: Place) -> None:
+        recorded = self._events[place].pop(0)
+        self._starts[place] = recorded.position
+        if (request_id := recorded.event.request_id) is not None:
+            _drop_first(self._by_request, request_id)
+        if recorded.event.member_id is not None:
+            _drop_first(self._by_member, _MEMBER(recorded))
+
+
+def _drop_first(index: dict[_Key, list[Recorded]], key: _Key) -> None:
+    events = index[key]
+    events.pop(0)  # every index is in the order of its place, so what is oldest there is first here
+    if not events:
+        del index[key]
+
+
+def _behind(events: Sequence[Recorded], position: int, limit: int) -> Sequence[Recorded]:
+    first = bisect_right(events, position, key=_position)
+    return events[first : first + limit]

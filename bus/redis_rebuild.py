@@ -1,0 +1,143 @@
+"""Fills the views in Redis from the log where they lack something: after a loss, a failover, at the very first start.
+
+It goes on from where the views stand, so that one that was broken off is resumed by whoever comes next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from typing import Final, Protocol
+
+import structlog
+
+from bus.clock import Clock
+from bus.errors import CoveyError, StateUnavailable
+from bus.events import Recorded
+from bus.log import Span
+from bus.reader import Sink
+from bus.redis_lease import RedisLease
+from bus.redis_views import RedisViews
+
+RebuildProgress = Callable[[int, int], None]
+"""Told how many positions of how many the views hold by now."""
+
+_PARTITIONS_AT_ONCE: Final = 4
+"""While Redis writes for one, the events of another are made ready."""
+_LOOK_AGAIN_SECONDS: Final = 1.0
+_LOOK_UNASKED_SECONDS: Final = 5.0
+_LOG: Final = structlog.get_logger(__name__)
+
+
+class Backlog(Protocol):
+    """`rte.events` by partition, read apart from the readers that serve. Every method may raise LogUnavailable."""
+
+    async def spans(self) -> Mapping[int, Span]:
+        """What each partition holds now."""
+        ...
+
+    def read(self, partition: int, *, after: int, through: int) -> AsyncGenerator[Sequence[Recorded], None]:
+        """Every event of the partition behind `after` up to and with `through`, in order, in batches; then it ends."""
+        ...
+
+
+class _LeaseLost(Exception):
+    """Another instance goes on with it."""
+
+
+class Rebuild:
+    """One instance's part in it: fills the views while it has the lease, else waits until another has done it."""
+
+    def __init__(
+        self, views: RedisViews, backlog: Backlog, lease: RedisLease, clock: Clock, *, before: Sequence[Sink] = ()
+    ) -> None:
+        """`before` are sinks that are given every event before the views are, such as the coverage cache: where these
+        stand, they were."""
+        self._views = views
+        self._backlog = backlog
+        self._lease = lease
+        self._clock = clock
+        self._before = tuple(before)
+
+    async def fill(self, progress: RebuildProgress | None = None) -> bool:
+        """Bring the views to the present end of the log, and this instance's readers back to writing them.
+
+        False, with nothing more done, where another instance does it now. Raises StateUnavailable, LogUnavailable,
+        LogCorrupt; what was filled by then stays.
+        """
+        if not await self._lease.acquire():
+            return False
+        try:
+            await self._round(progress)
+            while self._views.lacking:  # the readers went on meanwhile
+                await self._round(None)
+        except _LeaseLost:
+            return False
+        finally:
+            with suppress(StateUnavailable):
+                await self._lease.release()
+        return True
+
+    async def run(self) -> None:
+        """For ever: fill at the start, and whenever something lacks. Failures are logged and tried again."""
+        complete = False
+        while True:
+            self._views.missed.clear()
+            try:
+                await self._views.look()
+                if not complete or self._views.lacking:
+                    complete = await self.fill()
+            except CoveyError as error:
+                _LOG.warning("views_wait_for_rebuild", reason=str(error))
+            waits = not complete or self._views.lacking
+            await self._pause(_LOOK_AGAIN_SECONDS if waits else _LOOK_UNASKED_SECONDS)
+
+    async def _round(self, progress: RebuildProgress | None) -> None:
+        spans = await self._backlog.spans()
+        begun = {partition: await self._views.begin(partition, span.floor) for partition, span in spans.items()}
+        lacking = {partition: span.end for partition, span in spans.items() if span.end > begun[partition]}
+        meter = _Meter(sum(end - begun[partition] for partition, end in lacking.items()), progress)
+        gate = asyncio.Semaphore(_PARTITIONS_AT_ONCE)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for partition, end in lacking.items():
+                    tasks.create_task(self._partition(partition, begun[partition], end, gate, meter))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+        for partition in spans.keys() - lacking.keys():
+            self._views.settle(partition, begun[partition])
+
+    async def _partition(self, partition: int, after: int, end: int, gate: asyncio.Semaphore, meter: _Meter) -> None:
+        async with gate, aclosing(self._backlog.read(partition, after=after, through=end)) as batches:
+            async for batch in batches:
+                if not await self._lease.keep():
+                    raise _LeaseLost
+                for sink in self._before:
+                    await sink.take(batch)
+                through = await self._views.write(partition, batch, after=after)
+                if through < after:
+                    raise StateUnavailable("Redis lost again what was just written.")
+                meter.add(min(through, end) - min(after, end))
+                after = through
+        meter.add(end - min(after, end))  # positions at the end may hold no event
+        self._views.settle(partition, max(after, end))
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._views.missed.wait()
+
+
+class _Meter:
+    """Adds up how far all partitions are."""
+
+    def __init__(self, total: int, progress: RebuildProgress | None) -> None:
+        self._done = 0
+        self._total = total
+        self._progress = progress
+
+    def add(self, positions: int) -> None:
+        self._done += positions
+        if self._progress is not None:
+            self._progress(self._done, self._total)

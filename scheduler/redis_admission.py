@@ -1,0 +1,239 @@
+"""The adapter of the admission port for many instances: one state in Redis, one script a decision.
+
+What crosses the wire is seconds from now, so that only the server's clock decides. An instance knows by heart which
+calls it makes, and tells them to a server that may have forgotten (see docs/decisions/0010).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from math import ceil
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.msgpack import Decoder
+from redis.asyncio import Redis
+
+from bus.events import Priority
+from bus.ids import CallId, NewId, PayerId, RequestId, TenantId
+from bus.redis_connection import reaching
+from scheduler.admission import (
+    AdmissionStatus,
+    Ask,
+    BreakerChange,
+    CallEnd,
+    Grant,
+    Joined,
+    Place,
+    Renewal,
+    Settled,
+)
+from scheduler.errors import QueueFull
+from scheduler.policy import AdmissionPolicy
+from scheduler.redis_answers import Granted, Offered, Pictured, Told, place_of, status_of
+from scheduler.redis_script import DEFAULT_SHARED, Answer, Decisions, SharedPolicy
+
+_LONGEST_RETRY_AFTER_SECONDS: Final = 300
+_LISTEN_SECONDS: Final = 1.0
+_T = TypeVar("_T")
+
+_NOTHING: Final[Decoder[None]] = Decoder(None)
+_YES_OR_NO: Final = Decoder(bool)
+_SECONDS: Final[Decoder[float | None]] = Decoder(float | None)
+_PLACE: Final[Decoder[tuple[int, float | None] | None]] = Decoder(tuple[int, float | None] | None)
+_REQUESTS: Final[Decoder[tuple[RequestId, ...]]] = Decoder(tuple[RequestId, ...])
+_OFFERED: Final = Decoder(Offered)
+_GRANTED: Final[Decoder[tuple[Granted | None, bool]]] = Decoder(tuple[Granted | None, bool])
+_TOLD: Final = Decoder(Told)
+_PICTURED: Final = Decoder(Pictured)
+
+
+class _Held(Struct, frozen=True):
+    """A call of this instance that the third party may be counting."""
+
+    granted: Granted
+    expires: float
+    granted_at: float
+    settled: bool = False
+
+
+class RedisAdmission:
+    """One instance's part in what all instances decide. Raises StateUnavailable as soon as the client gives up."""
+
+    def __init__(
+        self,
+        client: Redis,
+        policy: AdmissionPolicy,
+        new_id: NewId,
+        *,
+        shared: SharedPolicy = DEFAULT_SHARED,
+        prefix: str = "{covey}:admission",
+        callers_time: bool = False,
+    ) -> None:
+        """`callers_time` is for tests in virtual time: each decision is taken at its caller's `now` instead of at the
+        server's time."""
+        self._client = client
+        self._prefix = prefix
+        self._new_id = new_id
+        self._decisions = Decisions(client, policy, shared, prefix=prefix, new_id=new_id, callers_time=callers_time)
+        self._held: dict[CallId, _Held] = {}
+        self._granting = asyncio.Lock()
+        self._state_lost = False
+        self._now = 0.0
+
+    async def room(self, tenant_id: TenantId, priority: Priority) -> None:
+        """See Admission."""
+        arguments = {"tenant": tenant_id, "class": priority.rank}
+        seconds = await self._decide("room", arguments, self._now, _SECONDS)
+        if seconds is not None:
+            raise QueueFull(min(max(ceil(seconds), 1), _LONGEST_RETRY_AFTER_SECONDS))
+
+    async def offer(self, ask: Ask, now: float) -> Place | Joined:
+        """See Admission."""
+        arguments = {
+            "request": ask.request_id,
+            "tenant": ask.tenant_id,
+            "payer": ask.payer_id,
+            "question": ask.question_key,
+            "class": ask.priority.rank,
+            "deadline": ask.deadline - now,
+            "not_before": ask.not_before - now,
+        }
+        offered = await self._decide("offer", arguments, now, _OFFERED)
+        if offered.joined is not None:
+            return Joined(call_id=offered.joined[0], lease_expires=now + offered.joined[1])
+        return place_of(offered.place)
+
+    async def grant(self, now: float) -> Grant | None:
+        """See Admission."""
+        async with self._granting:
+            for call_id in [call_id for call_id, held in self._held.items() if held.expires <= now]:
+                del self._held[call_id]
+            more = True
+            while more:
+                granted, more = await self._decide("grant", {"call": self._new_id()}, now, _GRANTED, kept=True)
+                if granted is not None:
+                    return self._hold(granted, now)
+            return None
+
+    async def settle(self, call_id: CallId, end: CallEnd, now: float) -> Settled:
+        """See Admission."""
+        arguments = {"call": call_id, "finish": end.value}
+        told = await self._decide("settle", arguments, now, _TOLD, subject=call_id, kept=True)
+        held = self._held.pop(call_id, None)
+        if held is not None and end in (CallEnd.TIMED_OUT, CallEnd.LOST):
+            self._held[call_id] = msgspec.structs.replace(held, settled=True)
+        change = told.breaker and BreakerChange(payer_id=told.breaker[0], available=told.breaker[1])
+        return Settled(waiters=told.waiters, breaker=change)
+
+    async def leave(self, request_id: RequestId, now: float) -> bool:
+        """See Admission."""
+        return await self._decide("leave", {"request": request_id}, now, _YES_OR_NO, subject=request_id, kept=True)
+
+    async def expired(self, now: float) -> Sequence[RequestId]:
+        """See Admission."""
+        return await self._decide("expired", {}, now, _REQUESTS, kept=True)
+
+    async def next_wakeup(self, now: float) -> float | None:
+        """See Admission."""
+        seconds = await self._decide("next_wakeup", {}, now, _SECONDS)
+        return None if seconds is None else now + seconds
+
+    async def place(self, request_id: RequestId, now: float) -> Place | None:
+        """See Admission."""
+        told = await self._decide("place", {"request": request_id}, now, _PLACE)
+        return None if told is None else place_of(told)
+
+    async def hold(self, call_id: CallId, payer_id: PayerId, lease_expires: float, now: float) -> None:
+        """See Admission."""
+        arguments = {"call": call_id, "payer": payer_id, "expires": lease_expires - now}
+        await self._decide("hold", arguments, now, _NOTHING)
+
+    async def open_breaker(self, payer_id: PayerId, now: float) -> None:
+        """See Admission."""
+        await self._decide("open_breaker", {"payer": payer_id}, now, _NOTHING)
+
+    async def renew(self, now: float) -> Renewal:
+        """See Admission."""
+        abandoned = await self._decide("renew", {}, now, _REQUESTS, kept=True)
+        lost, self._state_lost = self._state_lost, False
+        return Renewal(state_lost=lost, abandoned=abandoned)
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        """See Admission."""
+        own = self._decisions.instance.encode()
+        with reaching():
+            async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+                await channel.subscribe(f"{self._prefix}:changed")
+                changed()  # whatever was missed until now
+                while True:
+                    message = await channel.get_message(timeout=_LISTEN_SECONDS)
+                    if message is not None and message["data"] != own:
+                        changed()
+
+    async def status(self, now: float) -> AdmissionStatus:
+        """See Admission."""
+        return status_of(await self._decide("status", {}, now, _PICTURED))
+
+    def _hold(self, granted: Granted, now: float) -> Grant:
+        expires = now + granted.expires
+        self._held[granted.call_id] = _Held(granted, expires, now)
+        return Grant(
+            call_id=granted.call_id,
+            payer_id=granted.payer_id,
+            tenant_id=granted.tenant_id,
+            question_key=granted.question_key,
+            waiters=tuple(waiter[0] for waiter in granted.waiters),
+            lease_expires=expires,
+            probe=granted.probe,
+        )
+
+    async def _decide(
+        self,
+        command: str,
+        arguments: dict[str, Any],
+        now: float,
+        answers: Decoder[_T],
+        *,
+        subject: str = "",
+        kept: bool = False,
+    ) -> _T:
+        self._now = now
+        while True:
+            answer = await self._decisions.take(command, subject, arguments, now, kept=kept)
+            if answer.done:
+                return answers.decode(answer.decided)
+            if command == "grant":  # holds the lock already
+                await self._register(now)
+            else:
+                await self._meet(answer, now)
+
+    async def _meet(self, answer: Answer, now: float) -> None:
+        """Register in the epoch, unless another task has done so. Not while a grant is on its way: what it brings
+        belongs to what this instance holds."""
+        async with self._granting:
+            if self._decisions.epoch != answer.epoch:
+                await self._register(now)
+
+    async def _register(self, now: float) -> None:
+        """Tell the server, which may have forgotten, what this instance holds."""
+        held = [_told_of(one, now) for one in self._held.values() if one.expires > now]
+        registered = await self._decisions.take("register", "", {"held": held}, now)
+        self._state_lost = self._state_lost or self._decisions.epoch != ""
+        self._decisions.epoch = registered.epoch
+
+
+def _told_of(held: _Held, now: float) -> dict[str, Any]:
+    granted, passed = held.granted, now - held.granted_at
+    return {
+        "call": granted.call_id,
+        "payer": granted.payer_id,
+        "tenant": granted.tenant_id,
+        "question": granted.question_key,
+        "class": granted.priority,
+        "expires": held.expires - now,
+        "settled": held.settled,
+        "waiters": [(waiter[0], waiter[1], waiter[2] - passed, waiter[3] - passed) for waiter in granted.waiters],
+    }

@@ -1,0 +1,81 @@
+"""Logs on the real Kafka of these tests, each on topics of its own."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from bus.clock import SystemClock
+from bus.events import Topic
+from bus.ids import random_id
+from bus.kafka_log import KafkaLog
+from bus.kafka_reader import KafkaReader
+from bus.kafka_security import KafkaLink
+from bus.kafka_topics import create_topics, log_plans, topic_name
+from bus.metrics import Metrics
+from bus.reader import Sink
+
+PARTITIONS: Final = 4
+BROKERS_DIE: Final = (
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+)
+"""For tests that end brokers: aiokafka lets go of a broken connection without closing it, and leaves it to the garbage
+collector, which `collect` calls while the test's loop still runs."""
+
+
+def collect() -> None:
+    """Close what nobody refers to any more."""
+    gc.collect()
+
+
+def link_to(address: str) -> KafkaLink:
+    return KafkaLink(servers=tuple(address.split(",")))
+
+
+@asynccontextmanager
+async def new_topics(link: KafkaLink, *, partitions: int = PARTITIONS, replication: int = 1) -> AsyncIterator[str]:
+    """Topics that nobody else uses, deleted afterwards; gives the prefix of their names."""
+    prefix = f"test-{random_id()}."
+    plans = log_plans(
+        partitions=partitions, replication=replication, min_insync_replicas=1, retention_days=1, prefix=prefix
+    )
+    await create_topics(link, plans)
+    try:
+        yield prefix
+    finally:
+        await delete_topics(link, prefix)
+
+
+async def delete_topics(link: KafkaLink, prefix: str) -> None:
+    async with admin_of(link) as admin:
+        await admin.delete_topics([topic_name(topic, prefix) for topic in Topic])
+
+
+@asynccontextmanager
+async def admin_of(link: KafkaLink) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(link.servers))
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+@asynccontextmanager
+async def open_kafka_log(
+    link: KafkaLink, prefix: str, *, sinks: Sequence[Sink] = (), metrics: Metrics | None = None, **options: Any
+) -> AsyncIterator[KafkaLog]:
+    """A log with a reader; keyword arguments go to `KafkaLog.open`."""
+    clock, metrics = SystemClock(), metrics or Metrics()
+    log = await KafkaLog.open(link, clock=clock, metrics=metrics, prefix=prefix, **options)
+    try:
+        async with KafkaReader(link, log, sinks, metrics, clock, prefix=prefix):
+            yield log
+    finally:
+        await log.close()

@@ -1,0 +1,259 @@
+"""What only a log on Kafka can do, or suffer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewPartitions, RecordsToDelete
+from aiokafka.structs import TopicPartition
+
+from bus.clock import SystemClock
+from bus.cursor import Cursors
+from bus.errors import LogCorrupt, LogUnavailable
+from bus.events import Event, Topic, decode_data
+from bus.fanout import Fanout
+from bus.ids import MemberId, RequestId, TenantId
+from bus.kafka_log import KafkaLog
+from bus.kafka_security import KafkaLink
+from bus.kafka_topics import create_topics, log_plans, topic_name
+from bus.metrics import Metrics
+from bus.replay import Checkpoint, Delivered, Gap, GapReason, StreamItem, Streams
+from bus.sealing import TenantSealer
+from tests.bus.conftest import answered, cancelled, downtime, enqueued, submitted
+from tests.bus.kafka_logs import BROKERS_DIE, admin_of, collect, delete_topics, link_to, new_topics, open_kafka_log
+from tests.services.kafka import KafkaServer
+
+pytestmark = [pytest.mark.services, *BROKERS_DIE]
+
+T1, M1 = TenantId("t1"), MemberId("m1")
+
+
+@pytest.fixture
+def link(kafka_address: str) -> KafkaLink:
+    return link_to(kafka_address)
+
+
+@pytest.fixture
+async def prefix(link: KafkaLink) -> AsyncIterator[str]:
+    async with new_topics(link) as name:
+        yield name
+
+
+async def append(log: KafkaLog, *events: Event) -> list[int]:
+    recorded = await log.append(events)
+    assert None not in recorded
+    return [one.position for one in recorded if one]
+
+
+async def first_items(log: KafkaLog, after: str | None, count: int = 1) -> list[StreamItem]:
+    """The first items of the member's stream."""
+    async with Fanout() as fanout:
+        streams = Streams(log, fanout, Cursors(b"k" * 32, log.epoch), SystemClock(), Metrics())
+        items = streams.member(T1, M1, after, lambda _: True)
+        try:
+            return [await anext(items) for _ in range(count)]
+        finally:
+            await items.aclose()
+
+
+def kcat(link: KafkaLink, topic: str) -> list[dict[str, object]]:
+    command = ["kcat", "-b", ",".join(link.servers), "-C", "-t", topic, "-e", "-q", "-o", "beginning", "-J"]
+    output = subprocess.run(command, check=True, capture_output=True, timeout=30).stdout
+    return [json.loads(line.decode(errors="replace")) for line in output.splitlines()]
+
+
+async def test_kcat_reads_events_and_their_headers(link: KafkaLink, prefix: str) -> None:
+    event = submitted()
+    async with open_kafka_log(link, prefix) as log:
+        await append(log, event, downtime("p1"))
+    [message] = await asyncio.to_thread(kcat, link, topic_name(Topic.RTE, prefix))
+    names = message["headers"]
+    assert isinstance(names, list)
+    headers = dict(zip(names[::2], names[1::2], strict=True))
+    assert headers == {
+        "ce_specversion": "1.0",
+        "ce_id": event.id,
+        "ce_source": "test",
+        "ce_type": "rte.submitted",
+        "ce_subject": "r1",
+        "ce_time": "2026-03-02T12:00:00Z",
+        "ce_tenantid": "t1",
+        "ce_memberid": "m1",
+        "ce_sequence": "1",
+        "ce_attempt": "1",
+        "content-type": "application/json",
+    }
+    assert message["key"] == '["t1","m1"]'
+    assert decode_data(event.type, str(message["payload"]).encode()) == event.data
+    [payer] = await asyncio.to_thread(kcat, link, topic_name(Topic.PAYER, prefix))
+    assert payer["key"] == "p1"
+
+
+async def test_what_is_sealed_shows_no_health_data_and_is_not_passed_over_without_its_key(
+    link: KafkaLink, prefix: str
+) -> None:
+    async with open_kafka_log(link, prefix, sealer=TenantSealer(b"k" * 32)) as log:
+        await append(log, submitted(last_name="Rivera"))
+    [message] = await asyncio.to_thread(kcat, link, topic_name(Topic.RTE, prefix))
+    assert "Rivera" not in json.dumps(message)
+    async with open_kafka_log(link, prefix, sealer=TenantSealer(b"x" * 32)) as log:
+        with pytest.raises(LogCorrupt):
+            await log.read_member(T1, M1, after=0, limit=10)
+
+
+async def test_a_second_process_reads_what_the_first_wrote(link: KafkaLink, prefix: str) -> None:
+    async with open_kafka_log(link, prefix) as first, open_kafka_log(link, prefix) as second:
+        begun = submitted()
+        written = await append(first, begun, enqueued(begun))
+        span = await second.member_span(T1, M1, reaching=written[-1])
+        assert span.end == written[-1]
+        assert [one.position for one in await second.read_member(T1, M1, after=0, limit=10)] == written
+        assert second.epoch == first.epoch
+        assert await second.append([submitted()]) == [None]
+    async with open_kafka_log(link, prefix) as third:
+        assert [one.position for one in await third.read_request(RequestId("r1"))][:2] == written
+        assert await third.append([cancelled(enqueued(begun))]) != [None]
+
+
+async def test_records_of_other_writers_stop_nobody(link: KafkaLink, prefix: str) -> None:
+    async with open_kafka_log(link, prefix) as log:
+        producer = AIOKafkaProducer(bootstrap_servers=list(link.servers))
+        await producer.start()
+        for headers in ([], [("ce_type", b"rte.unheard-of"), ("ce_memberid", b"m1")], [("ce_type", b"\xff")]):
+            await producer.send_and_wait(topic_name(Topic.RTE, prefix), b"{", key=b'["t1","m1"]', headers=headers)
+        await producer.stop()
+        [position] = await append(log, submitted())
+        assert position == 4
+        assert [one.position for one in await log.read_member(T1, M1, after=0, limit=10)] == [position]
+
+
+async def test_a_position_that_expired_is_a_gap(link: KafkaLink, prefix: str) -> None:
+    async with open_kafka_log(link, prefix) as log:
+        cursor = (await first_items(log, None))[0].cursor
+        [first, last] = await append(log, answered("c1"), answered("c2"))
+        place = log.records.member_place(T1, M1)
+        async with admin_of(link) as admin:
+            partition = TopicPartition(topic_name(Topic.RTE, prefix), place.partition)
+            await admin.delete_records({partition: RecordsToDelete(before_offset=first)})
+    async with open_kafka_log(link, prefix) as log:
+        [gap] = await first_items(log, cursor)
+        assert isinstance(gap, Gap)
+        assert gap.reason is GapReason.EXPIRED
+        assert [one.position for one in await log.read_member(T1, M1, after=0, limit=10)] == [last]
+        assert (await log.member_span(T1, M1)).floor == first
+
+
+async def test_more_partitions_make_old_cursors_a_gap_and_stop_who_wrote_by_the_old_ones(
+    link: KafkaLink, prefix: str
+) -> None:
+    async with open_kafka_log(link, prefix) as log:
+        await append(log, submitted("r1"), submitted("r2", member="m2"))
+        cursor = (await first_items(log, None))[0].cursor
+        async with admin_of(link) as admin:
+            await admin.create_partitions({topic_name(Topic.RTE, prefix): NewPartitions(total_count=7)})
+        async with asyncio.timeout(10):
+            while log.refusal is None:  # noqa: ASYNC110 - a server's doing
+                await asyncio.sleep(0.05)
+        with pytest.raises(LogUnavailable, match="changed"):
+            await log.append([submitted("r3")])
+        with pytest.raises(LogUnavailable, match="changed"):
+            await log.read_member(T1, M1, after=0, limit=10)
+    async with open_kafka_log(link, prefix) as log:
+        [gap] = await first_items(log, cursor)
+        assert isinstance(gap, Gap)
+        assert gap.reason is GapReason.STREAM_RESET
+        later = submitted("r9")
+        await append(log, later)
+        [checkpoint, delivered] = await first_items(log, gap.cursor, 2)
+        assert isinstance(checkpoint, Checkpoint)
+        assert isinstance(delivered, Delivered)
+        assert delivered.recorded.event == later
+
+
+async def test_a_topic_that_was_made_anew_is_another_log(link: KafkaLink, prefix: str) -> None:
+    async with open_kafka_log(link, prefix) as log:
+        before = log.epoch
+    await delete_topics(link, prefix)
+    plans = log_plans(partitions=4, replication=1, min_insync_replicas=1, retention_days=1, prefix=prefix)
+    async with asyncio.timeout(20):
+        while not (await create_topics(link, plans)).created:  # noqa: ASYNC110 - a server's doing
+            await asyncio.sleep(0.05)
+    async with open_kafka_log(link, prefix) as log:
+        assert log.epoch != before
+
+
+async def test_a_log_without_its_topics_says_which_command_makes_them(link: KafkaLink) -> None:
+    with pytest.raises(LogUnavailable, match="covey topics create"):
+        await KafkaLog.open(link, clock=SystemClock(), metrics=Metrics(), prefix="nowhere.")
+
+
+@pytest.fixture
+async def own_broker(tmp_path: Path, service_addresses: dict[str, str]) -> AsyncIterator[KafkaServer]:
+    server = KafkaServer(tmp_path / "kafka")
+    await server.start()
+    yield server
+    server.thaw()
+    await server.stop()
+    collect()
+
+
+@pytest.mark.slow
+async def test_a_stopped_broker_refuses_and_what_was_refused_does_not_turn_up_later(own_broker: KafkaServer) -> None:
+    link = link_to(own_broker.address)
+    async with new_topics(link) as prefix, open_kafka_log(link, prefix) as log:
+        await append(log, submitted("r1"))
+        await own_broker.stop()
+        for events in ([submitted("r2")], []):
+            async with asyncio.timeout(6):  # the bar is 5 s; the rest is for a busy machine
+                with pytest.raises(LogUnavailable):
+                    await log.append(events)
+        assert [one.event.subject for one in await log.read_member(T1, M1, after=0, limit=10)] == ["r1"]
+        await own_broker.start()
+        async with asyncio.timeout(60):
+            while not await taken(log, submitted("r3")):  # noqa: ASYNC110 - a server's doing
+                await asyncio.sleep(0.1)
+        subjects = [one.event.subject for one in await log.read_member(T1, M1, after=0, limit=10)]
+        assert "r2" not in subjects
+        assert subjects[-1] == "r3"
+
+
+@pytest.mark.slow
+async def test_a_frozen_broker_refuses_in_time_and_is_used_again(own_broker: KafkaServer) -> None:
+    link = link_to(own_broker.address)
+    async with new_topics(link) as prefix, open_kafka_log(link, prefix) as log:
+        await append(log, submitted("r1"))
+        own_broker.freeze()
+        async with asyncio.timeout(6):
+            with pytest.raises(LogUnavailable):
+                await log.append([submitted("r2")])
+        own_broker.thaw()
+        async with asyncio.timeout(60):
+            while not await taken(log, submitted("r3")):  # noqa: ASYNC110 - a server's doing
+                await asyncio.sleep(0.1)
+        assert await log.read_request(RequestId("r3"))
+
+
+async def taken(log: KafkaLog, event: Event) -> bool:
+    try:
+        return await log.append([event]) != [None]
+    except LogUnavailable:
+        return False
+
+
+async def test_too_many_waiting_events_are_refused_at_once(
+    link: KafkaLink, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.kafka_writer._WAITING_EVENTS", 40)
+    async with open_kafka_log(link, prefix) as log:
+        results = await asyncio.gather(
+            *(log.append([submitted(f"r{number}")]) for number in range(60)), return_exceptions=True
+        )
+        refused = [result for result in results if isinstance(result, LogUnavailable)]
+        assert len(refused) == 20
+        assert len(await log.read_member(T1, M1, after=0, limit=100)) == 40

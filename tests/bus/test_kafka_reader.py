@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from structlog.testing import capture_logs
+
+from bus.clock import SystemClock
+from bus.events import Recorded, Topic
+from bus.kafka_log import KafkaLog
+from bus.kafka_reader import KafkaReader
+from bus.kafka_security import KafkaLink
+from bus.metrics import Metrics
+from tests.bus.conftest import downtime, submitted
+from tests.bus.kafka_logs import link_to, new_topics
+
+pytestmark = pytest.mark.services
+
+
+class _Taken:
+    """A sink that keeps what it takes, and fails as often as it is told."""
+
+    def __init__(self, *, failures: int = 0) -> None:
+        self.subjects: list[str] = []
+        self._failures = failures
+        self._more = asyncio.Event()
+
+    async def take(self, batch: Sequence[Recorded]) -> None:
+        if self._failures:
+            self._failures -= 1
+            raise ValueError("Ana Rivera")
+        assert len({recorded.partition for recorded in batch}) == 1
+        self.subjects += [recorded.event.subject for recorded in batch]
+        self._more.set()
+
+    async def have(self, count: int) -> None:
+        async with asyncio.timeout(30):
+            while len(self.subjects) < count:
+                self._more.clear()
+                await self._more.wait()
+
+
+class _World:
+    def __init__(self, link: KafkaLink, prefix: str, log: KafkaLog, metrics: Metrics) -> None:
+        self.log = log
+        self.metrics = metrics
+        self._link = link
+        self._prefix = prefix
+
+    def reader(self, *sinks: _Taken, stall_seconds: float = 10) -> KafkaReader:
+        return KafkaReader(
+            self._link,
+            self.log,
+            sinks,
+            self.metrics,
+            SystemClock(),
+            prefix=self._prefix,
+            check_seconds=0.05,
+            stall_seconds=stall_seconds,
+        )
+
+    def metric(self, name: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, {"topic": "rte.events"})
+
+
+@pytest.fixture
+async def world(kafka_address: str) -> AsyncIterator[_World]:
+    link = link_to(kafka_address)
+    async with new_topics(link) as prefix:
+        metrics = Metrics()
+        log = await KafkaLog.open(link, clock=SystemClock(), metrics=metrics, prefix=prefix)
+        yield _World(link, prefix, log, metrics)
+        await log.close()
+
+
+async def test_every_partition_and_topic_reaches_every_sink_each_member_in_order(world: _World) -> None:
+    one, other = _Taken(), _Taken()
+    async with world.reader(one, other) as reader:
+        members = [f"m{number % 7}" for number in range(40)]
+        for number, member in enumerate(members):
+            await world.log.append([submitted(f"{member}-{number:02}", member=member)])
+        await world.log.append([downtime("p1")])
+        await one.have(41)
+        await other.have(41)
+        for member in set(members):
+            own = [subject for subject in one.subjects if subject.startswith(member)]
+            assert own == sorted(own)
+        assert len({place.partition for place, at in reader.positions.items() if at}) > 1
+        assert await reader.caught_up()
+        assert reader.stalled_seconds == 0
+    assert world.metric("covey_reader_lag_events") == 0
+
+
+async def test_a_sink_that_fails_gets_the_same_events_again_and_nothing_is_told_of_them(world: _World) -> None:
+    failing = _Taken(failures=2)
+    with capture_logs() as logs:
+        async with world.reader(failing):
+            await world.log.append([submitted("r1")])
+            await failing.have(1)
+            await world.log.append([submitted("r2")])
+            await failing.have(2)
+    assert failing.subjects == ["r1", "r2"]
+    assert world.metric("covey_reader_restarts_total") == 2
+    assert "Rivera" not in str(logs)
+
+
+async def test_the_watchdog_restarts_a_consumer_that_stopped_without_an_error(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = AIOKafkaConsumer.getmany
+    frozen: list[AIOKafkaConsumer] = []
+
+    async def getmany(consumer: AIOKafkaConsumer, *args: object, **options: object) -> object:
+        if not frozen:
+            frozen.append(consumer)
+        if consumer in frozen:
+            await asyncio.Event().wait()
+        return await original(consumer, *args, **options)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", getmany)
+    taken = _Taken()
+    async with world.reader(taken, stall_seconds=0.5) as reader:
+        await world.log.append([submitted("r1")])
+        await taken.have(1)
+        assert await reader.caught_up()
+    assert world.metric("covey_reader_restarts_total") == 1
+
+
+async def test_a_reader_that_is_behind_says_how_far_and_since_when(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", silent)
+    async with world.reader() as reader:
+        await world.log.append([submitted("r1"), submitted("r2")])
+        assert not await reader.caught_up()
+        assert world.metric("covey_reader_lag_events") == 2
+        await asyncio.sleep(0.01)
+        assert reader.stalled_seconds > 0
+
+
+async def test_what_another_process_writes_is_taken_too(world: _World, kafka_address: str) -> None:
+    taken = _Taken()
+    async with world.reader(taken):
+        span = await world.log.payers_span()
+        other = await KafkaLog.open(
+            link_to(kafka_address), clock=SystemClock(), metrics=Metrics(), prefix=world._prefix
+        )
+        await other.append([downtime("p1")])
+        await taken.have(1)
+        await other.close()
+        assert (await world.log.payers_span()).end == span.end + 1
+        assert [one.event.topic for one in await world.log.latest_per_payer()] == [Topic.PAYER]

@@ -1,0 +1,212 @@
+"""A model of the lease protocol, small enough that every state it can reach is looked at.
+
+Three instances share two slots. At any moment any of them may do its next step, or none: so each may be slow, paused
+or dead. The server may be emptied, or replaced by a replica that lags. Time passes in ticks; times are what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+INSTANCES, SLOTS = 3, 2
+LEASE, HOLD, LAG = 2, 2, 1
+"""In ticks: how long a lease lasts, how long the vendor counts a call, how much of the latest a replica may lack."""
+LOSSES = 2
+"""How often the server is emptied or replaced."""
+
+
+class Rules(NamedTuple):
+    """What makes the protocol safe; each can be left out, to see that it is missed."""
+
+    epochs: bool = True
+    """After a loss nothing is granted until a lease's time has passed, or everybody was heard."""
+    whole_roster: bool = True
+    """Having heard everybody counts only where everybody is known."""
+    joining: bool = True
+    """An instance is granted nothing until its joining cannot be lost."""
+    long_leases: bool = True
+    """A lease lasts for as long as the vendor may count the call."""
+
+
+class Row(NamedTuple):
+    """What a server knows of one instance."""
+
+    lease: int = 0
+    listed: int = 0
+    """Ticks until it is taken off the roster, if nothing is heard of it."""
+    joined: int = 0
+    """Ticks since it joined, as far as they count."""
+    unheard: bool = False
+
+
+class Server(NamedTuple):
+    """Who holds what; `wait` is how long nothing is granted unless everybody was heard."""
+
+    rows: tuple[Row, ...]
+    wait: int
+    known: bool
+
+
+class Instance(NamedTuple):
+    """What an instance knows, and what the vendor knows of its call."""
+
+    alive: bool = True
+    met: bool = False
+    """Whether it has registered in this epoch."""
+    lease: int = 0
+    """What is left of its lease, by its own clock; 0 without a call."""
+    sent: bool = False
+    counted: int = 0
+    """How long the vendor goes on counting its call."""
+
+
+class World(NamedTuple):
+    instances: tuple[Instance, ...]
+    server: Server
+    replica: Server
+    lag: int
+    losses: int
+
+
+EMPTY = Server((Row(),) * INSTANCES, LEASE, False)
+
+
+def beginning() -> World:
+    """A new server, known to nobody."""
+    return World((Instance(),) * INSTANCES, EMPTY, EMPTY, 0, LOSSES)
+
+
+def in_flight(world: World) -> int:
+    """What the vendor counts."""
+    return sum(one.counted > 0 for one in world.instances)
+
+
+def steps(world: World, rules: Rules) -> Iterator[World]:
+    """Everything that can happen next."""
+    for index, one in enumerate(world.instances):
+        if one.alive:
+            yield with_instance(world, index, one._replace(alive=False, met=False, lease=0, sent=False))
+            yield from steps_of(world, index, rules)
+    yield world._replace(replica=world.server, lag=0)
+    if world.lag < LAG:
+        yield tick(world)
+    if world.losses:
+        yield lost(world, EMPTY._replace(known=False), rules)
+        taken_over = world.replica._replace(known=world.replica.known or world.replica.wait == 0)
+        yield lost(world, taken_over, rules)
+
+
+def steps_of(world: World, index: int, rules: Rules) -> Iterator[World]:
+    """What one instance can do."""
+    one, row = world.instances[index], world.server.rows[index]
+    if not one.met:
+        lease = max(row.lease, one.lease)
+        joins = row.listed or one.lease
+        row = row._replace(lease=lease, listed=LEASE if joins else 0, unheard=False)
+        yield with_row(with_instance(world, index, one._replace(met=True)), index, row)
+        return
+    if not row.listed:
+        yield with_row(world, index, row._replace(listed=LEASE, joined=0))
+    elif row.listed < LEASE:
+        yield with_row(world, index, row._replace(listed=LEASE))
+    if one.lease == 0 and one.counted == 0 and may_grant(world.server, index, rules):
+        lease = LEASE if rules.long_leases else HOLD - 1
+        granted = with_row(world, index, row._replace(lease=lease, listed=LEASE))
+        yield with_instance(granted, index, one._replace(lease=lease))
+    if one.lease and not one.sent and (one.lease >= HOLD or not rules.long_leases):
+        yield with_instance(world, index, one._replace(sent=True, counted=HOLD))
+    if one.lease and one.sent:
+        settled = with_row(world, index, row._replace(lease=0))
+        yield with_instance(settled, index, one._replace(lease=0, sent=False, counted=0))
+
+
+def may_grant(server: Server, index: int, rules: Rules) -> bool:
+    """Whether the server grants a slot to this instance now."""
+    rows = server.rows
+    if sum(row.lease > 0 for row in rows) >= SLOTS or not rows[index].listed or rows[index].lease:
+        return False
+    if rules.joining and rows[index].joined <= LAG:
+        return False
+    heard = not any(row.unheard for row in rows)
+    whole = server.known or not rules.whole_roster
+    return server.wait == 0 or not rules.epochs or (whole and heard)
+
+
+def tick(world: World) -> World:
+    """Time passes for everybody. The replica's leases end as well; how long it would wait is what it last heard."""
+    server, replica = aged(world.server), aged(world.replica)._replace(wait=world.replica.wait)
+    instances = tuple(
+        one._replace(
+            lease=max(one.lease - 1, 0),
+            sent=one.sent and one.lease > 1,
+            counted=max(one.counted - 1, 0),
+        )
+        for one in world.instances
+    )
+    return world._replace(instances=instances, server=server, replica=replica, lag=world.lag + 1)
+
+
+def aged(server: Server) -> Server:
+    rows = []
+    for row in server.rows:
+        listed = max(row.listed - 1, 0)
+        joined = min(row.joined + 1, LAG + 1) if listed else 0
+        rows.append(Row(lease=max(row.lease - 1, 0), listed=listed, joined=joined, unheard=row.unheard and listed > 0))
+    return server._replace(rows=tuple(rows), wait=max(server.wait - 1, 0))
+
+
+def lost(world: World, left: Server, rules: Rules) -> World:
+    """Another server, or an empty one: what is left of the state begins an epoch that nobody has met."""
+    rows = tuple(row._replace(unheard=row.listed > 0, listed=LEASE if row.listed else 0) for row in left.rows)
+    server = Server(rows, LEASE, left.known)
+    instances = tuple(one._replace(met=False) for one in world.instances)
+    return world._replace(instances=instances, server=server, replica=server, lag=0, losses=world.losses - 1)
+
+
+def with_instance(world: World, index: int, one: Instance) -> World:
+    return world._replace(instances=(*world.instances[:index], one, *world.instances[index + 1 :]))
+
+
+def with_row(world: World, index: int, row: Row) -> World:
+    rows = world.server.rows
+    server = world.server._replace(rows=(*rows[:index], row, *rows[index + 1 :]))
+    return world._replace(server=server)
+
+
+def canonical(world: World) -> World:
+    """The same world whoever is called first: instances are alike."""
+    columns = sorted(zip(world.instances, world.server.rows, world.replica.rows, strict=True))
+    instances, rows, replicas = zip(*columns, strict=True)
+    return world._replace(
+        instances=instances, server=world.server._replace(rows=rows), replica=world.replica._replace(rows=replicas)
+    )
+
+
+class Explored(NamedTuple):
+    """What was found: a world with more in flight than there are slots, if there is one."""
+
+    worlds: int
+    broken: World | None
+    resumed: bool
+    """Whether slots were granted in a later epoch before the lease's time had passed."""
+
+
+def explore(rules: Rules) -> Explored:
+    """Every world that can be reached, the nearest first; ends at the first that is broken."""
+    first = canonical(beginning())
+    seen, frontier, resumed = {first}, [first], False
+    while frontier:
+        following = []
+        for world in frontier:
+            for after in steps(world, rules):
+                found = canonical(after)
+                if found in seen:
+                    continue
+                if in_flight(found) > SLOTS:
+                    return Explored(len(seen), found, resumed)
+                resumed |= found.server.wait > 0 and in_flight(found) > in_flight(world)
+                seen.add(found)
+                following.append(found)
+        frontier = following
+    return Explored(len(seen), None, resumed)
