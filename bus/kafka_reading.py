@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Final, Protocol
 
 from bus.errors import StateUnavailable
 from bus.events import Recorded, Topic
 from bus.history import MemberHistory
 from bus.ids import MemberId, RequestId, TenantId
 from bus.kafka_records import KafkaRecords, Place
-from bus.kafka_seeking import KafkaSeeker
+from bus.kafka_seeking import Matches, Stretch
 from bus.kafka_tail import KafkaTail
 from bus.log import Span
 
 _ALL: Final = 1_000_000_000
+
+
+class Seeking(Protocol):
+    """What is needed of `KafkaSeeker`."""
+
+    async def ends(self, places: Iterable[Place]) -> dict[Place, int]: ...
+
+    async def floors(self, places: Iterable[Place]) -> dict[Place, int]: ...
+
+    async def read(self, place: Place, *, after: int, through: int, limit: int, matches: Matches) -> Stretch: ...
 
 
 class KafkaReading:
@@ -28,7 +38,7 @@ class KafkaReading:
         self,
         *,
         records: KafkaRecords,
-        seeker: KafkaSeeker,
+        seeker: Seeking,
         tail: KafkaTail,
         history: MemberHistory | None,
         ends: Mapping[Place, int],

@@ -69,9 +69,9 @@ class Rebuild:
         if not await self._lease.acquire():
             return False
         try:
-            await self._round(progress)
-            while self._views.lacking:  # the readers went on meanwhile
-                await self._round(None)
+            filled = await self._round(progress)
+            while filled and self._views.lacking:  # the readers went on meanwhile
+                filled = await self._round(None)
         except _LeaseLost:
             return False
         finally:
@@ -93,20 +93,27 @@ class Rebuild:
             waits = not complete or self._views.lacking
             await self._pause(_LOOK_AGAIN_SECONDS if waits else _LOOK_UNASKED_SECONDS)
 
-    async def _round(self, progress: RebuildProgress | None) -> None:
+    async def _round(self, progress: RebuildProgress | None) -> bool:
+        """Fill up to where the log ends now; whether there was anything to fill."""
         spans = await self._backlog.spans()
         begun = {partition: await self._views.begin(partition, span.floor) for partition, span in spans.items()}
         lacking = {partition: span.end for partition, span in spans.items() if span.end > begun[partition]}
         meter = _Meter(sum(end - begun[partition] for partition, end in lacking.items()), progress)
         gate = asyncio.Semaphore(_PARTITIONS_AT_ONCE)
+        work = [
+            asyncio.create_task(self._partition(partition, begun[partition], end, gate, meter))
+            for partition, end in lacking.items()
+        ]
+        # No TaskGroup: it would hide that we were cancelled where something failed as well.
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for partition, end in lacking.items():
-                    tasks.create_task(self._partition(partition, begun[partition], end, gate, meter))
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from group
+            await asyncio.gather(*work)
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
         for partition in spans.keys() - lacking.keys():
             self._views.settle(partition, begun[partition])
+        return bool(work)
 
     async def _partition(self, partition: int, after: int, end: int, gate: asyncio.Semaphore, meter: _Meter) -> None:
         async with gate, aclosing(self._backlog.read(partition, after=after, through=end)) as batches:

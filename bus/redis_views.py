@@ -85,9 +85,7 @@ class RedisViews:
             if recorded.event.topic is Topic.RTE:
                 by_partition[recorded.partition].append(recorded)
         for partition, events in by_partition.items():
-            after = self._taken.get(partition, events[0].position - 1)
-            self._taken[partition] = events[-1].position
-            await self._offer(partition, events, after)
+            await self._offer(partition, events)
 
     def starting(self, partition: int, after: int) -> None:
         """The next batch of the partition is the first behind `after`: a reader was given it, or went elsewhere."""
@@ -155,18 +153,22 @@ class RedisViews:
             return False
         return True
 
-    async def _offer(self, partition: int, events: Sequence[Recorded], after: int) -> None:
+    async def _offer(self, partition: int, events: Sequence[Recorded]) -> None:
+        last = events[-1].position
         if partition in self._lacking:
+            self._taken[partition] = last
             return  # the rebuild is not through: it reads these events too
+        after = self._taken.get(partition, events[0].position - 1)
         try:
-            if await self.write(partition, events, after=after) >= after:
-                return
+            written = await self.write(partition, events, after=after) >= after
             reason = "Redis lacks earlier events."
         except StateUnavailable as error:
-            reason = str(error)
-        _LOG.warning("views_lack_events", partition=partition, reason=reason)
-        self._lacking.add(partition)
-        self.missed.set()
+            written, reason = False, str(error)
+        self._taken[partition] = last
+        if not written:
+            _LOG.warning("views_lack_events", partition=partition, reason=reason)
+            self._lacking.add(partition)
+            self.missed.set()
 
     async def _write(self, partition: int, events: Sequence[Recorded], *, after: int) -> int:
         while True:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -16,7 +15,7 @@ from aiokafka.structs import TopicPartition
 from bus.clock import SystemClock
 from bus.cursor import Cursors
 from bus.errors import LogCorrupt, LogUnavailable
-from bus.events import Event, Topic, decode_data
+from bus.events import Event, Recorded, Topic, decode_data
 from bus.fanout import Fanout
 from bus.ids import MemberId, RequestId, TenantId
 from bus.kafka_log import KafkaLog
@@ -26,10 +25,16 @@ from bus.metrics import Metrics
 from bus.replay import Checkpoint, Delivered, Gap, GapReason, StreamItem, Streams
 from bus.sealing import TenantSealer
 from tests.bus.conftest import answered, cancelled, downtime, enqueued, submitted
-from tests.bus.kafka_logs import BROKERS_DIE, admin_of, collect, delete_topics, link_to, new_topics, open_kafka_log
-from tests.services.kafka import KafkaServer
+from tests.bus.kafka_logs import (
+    PARTITIONS,
+    admin_of,
+    delete_topics,
+    link_to,
+    new_topics,
+    open_kafka_log,
+)
 
-pytestmark = [pytest.mark.services, *BROKERS_DIE]
+pytestmark = pytest.mark.services
 
 T1, M1 = TenantId("t1"), MemberId("m1")
 
@@ -133,6 +138,41 @@ async def test_records_of_other_writers_stop_nobody(link: KafkaLink, prefix: str
         assert [one.position for one in await log.read_member(T1, M1, after=0, limit=10)] == [position]
 
 
+async def test_an_event_outside_its_members_partition_is_nobodys_to_see(link: KafkaLink, prefix: str) -> None:
+    seen = Seen()
+    async with open_kafka_log(link, prefix, sinks=[seen]) as log:
+        message = log.records.message(submitted("stray"))
+        elsewhere = (message.place.partition + 1) % PARTITIONS
+        producer = AIOKafkaProducer(bootstrap_servers=list(link.servers))
+        await producer.start()
+        await producer.send_and_wait(
+            topic_name(Topic.RTE, prefix), message.value, message.key, partition=elsewhere, headers=message.headers
+        )
+        await producer.stop()
+        await append(log, submitted("own"))
+        async with asyncio.timeout(30):
+            await seen.subject("own")
+        assert seen.subjects == ["own"]
+        assert await log.read_request(RequestId("stray")) == []
+
+
+class Seen:
+    """A sink that keeps the subjects of what it takes."""
+
+    def __init__(self) -> None:
+        self.subjects: list[str] = []
+        self._more = asyncio.Event()
+
+    async def take(self, batch: Sequence[Recorded]) -> None:
+        self.subjects += [recorded.event.subject for recorded in batch]
+        self._more.set()
+
+    async def subject(self, subject: str) -> None:
+        while subject not in self.subjects:
+            self._more.clear()
+            await self._more.wait()
+
+
 async def test_a_position_that_expired_is_a_gap(link: KafkaLink, prefix: str) -> None:
     async with open_kafka_log(link, prefix) as log:
         cursor = (await first_items(log, None))[0].cursor
@@ -191,59 +231,6 @@ async def test_a_topic_that_was_made_anew_is_another_log(link: KafkaLink, prefix
 async def test_a_log_without_its_topics_says_which_command_makes_them(link: KafkaLink) -> None:
     with pytest.raises(LogUnavailable, match="covey topics create"):
         await KafkaLog.open(link, clock=SystemClock(), metrics=Metrics(), prefix="nowhere.")
-
-
-@pytest.fixture
-async def own_broker(tmp_path: Path, service_addresses: dict[str, str]) -> AsyncIterator[KafkaServer]:
-    server = KafkaServer(tmp_path / "kafka")
-    await server.start()
-    yield server
-    server.thaw()
-    await server.stop()
-    collect()
-
-
-@pytest.mark.slow
-async def test_a_stopped_broker_refuses_and_what_was_refused_does_not_turn_up_later(own_broker: KafkaServer) -> None:
-    link = link_to(own_broker.address)
-    async with new_topics(link) as prefix, open_kafka_log(link, prefix) as log:
-        await append(log, submitted("r1"))
-        await own_broker.stop()
-        for events in ([submitted("r2")], []):
-            async with asyncio.timeout(6):  # the bar is 5 s; the rest is for a busy machine
-                with pytest.raises(LogUnavailable):
-                    await log.append(events)
-        assert [one.event.subject for one in await log.read_member(T1, M1, after=0, limit=10)] == ["r1"]
-        await own_broker.start()
-        async with asyncio.timeout(60):
-            while not await taken(log, submitted("r3")):  # noqa: ASYNC110 - a server's doing
-                await asyncio.sleep(0.1)
-        subjects = [one.event.subject for one in await log.read_member(T1, M1, after=0, limit=10)]
-        assert "r2" not in subjects
-        assert subjects[-1] == "r3"
-
-
-@pytest.mark.slow
-async def test_a_frozen_broker_refuses_in_time_and_is_used_again(own_broker: KafkaServer) -> None:
-    link = link_to(own_broker.address)
-    async with new_topics(link) as prefix, open_kafka_log(link, prefix) as log:
-        await append(log, submitted("r1"))
-        own_broker.freeze()
-        async with asyncio.timeout(6):
-            with pytest.raises(LogUnavailable):
-                await log.append([submitted("r2")])
-        own_broker.thaw()
-        async with asyncio.timeout(60):
-            while not await taken(log, submitted("r3")):  # noqa: ASYNC110 - a server's doing
-                await asyncio.sleep(0.1)
-        assert await log.read_request(RequestId("r3"))
-
-
-async def taken(log: KafkaLog, event: Event) -> bool:
-    try:
-        return await log.append([event]) != [None]
-    except LogUnavailable:
-        return False
 
 
 async def test_too_many_waiting_events_are_refused_at_once(

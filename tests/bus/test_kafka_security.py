@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -27,13 +26,8 @@ PASSWORD = "throw-away"
 _LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 
 
-class Secured(NamedTuple):
-    link: KafkaLink
-    server: KafkaServer
-
-
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory, service_addresses: dict[str, str]) -> Iterator[Secured]:
+def secured(tmp_path_factory: pytest.TempPathFactory, service_addresses: dict[str, str]) -> Iterator[KafkaLink]:
     folder = tmp_path_factory.mktemp("secured")
     authority = Authority(folder / "authority")
     certificate, key = authority.issue("broker")
@@ -68,17 +62,17 @@ def secured(tmp_path_factory: pytest.TempPathFactory, service_addresses: dict[st
         tls=Tls(ca=authority.ca),
         scram=Scram(username="covey", password=PASSWORD),
     )
-    yield Secured(link, server)
+    yield link
     asyncio.run(server.stop())
 
 
 @pytest.mark.services
 @pytest.mark.slow
 @pytest.mark.parametrize("mechanism", ScramMechanism)
-async def test_the_log_works_over_tls_with_a_password(secured: Secured, mechanism: ScramMechanism) -> None:
+async def test_the_log_works_over_tls_with_a_password(secured: KafkaLink, mechanism: ScramMechanism) -> None:
     prefix = f"{mechanism.value.lower()}."
-    assert secured.link.scram is not None
-    link = msgspec.structs.replace(secured.link, scram=msgspec.structs.replace(secured.link.scram, mechanism=mechanism))
+    assert secured.scram is not None
+    link = msgspec.structs.replace(secured, scram=msgspec.structs.replace(secured.scram, mechanism=mechanism))
     await create_topics(
         link, log_plans(partitions=2, replication=1, min_insync_replicas=1, retention_days=1, prefix=prefix)
     )
@@ -89,14 +83,14 @@ async def test_the_log_works_over_tls_with_a_password(secured: Secured, mechanis
 
 @pytest.mark.services
 @pytest.mark.slow
-async def test_a_wrong_password_another_authority_and_no_tls_are_refused(secured: Secured, tmp_path: Path) -> None:
+async def test_a_wrong_password_another_authority_and_no_tls_are_refused(secured: KafkaLink, tmp_path: Path) -> None:
     wrong = Scram(username="covey", password="another")
     stranger = Tls(ca=Authority(tmp_path, "a stranger").ca)
     for link in (
-        msgspec.structs.replace(secured.link, scram=wrong),
-        msgspec.structs.replace(secured.link, tls=stranger),
-        msgspec.structs.replace(secured.link, tls=None),
-        msgspec.structs.replace(secured.link, scram=None),
+        msgspec.structs.replace(secured, scram=wrong),
+        msgspec.structs.replace(secured, tls=stranger),
+        msgspec.structs.replace(secured, tls=None),
+        msgspec.structs.replace(secured, scram=None),
     ):
         with pytest.raises(LogUnavailable) as refused:
             await KafkaLog.open(link, clock=SystemClock(), metrics=Metrics(), prefix="secured.")

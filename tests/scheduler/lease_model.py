@@ -1,7 +1,7 @@
 """A model of the lease protocol, small enough that every state it can reach is looked at.
 
-Three instances share two slots. At any moment any of them may do its next step, or none: so each may be slow, paused
-or dead. The server may be emptied, or replaced by a replica that lags. Time passes in ticks; times are what is left.
+Three instances share two slots, two of them from the beginning. At any moment any of them may do its next step, or
+none: so each may be slow, paused, or dead, which is to do nothing ever again. The server may be emptied, or replaced by a replica that lags. Time passes in ticks; times are what is left.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 INSTANCES, SLOTS = 3, 2
-LEASE, HOLD, LAG = 2, 2, 1
+LEASE, HOLD, LAG = 3, 3, 1
 """In ticks: how long a lease lasts, how long the vendor counts a call, how much of the latest a replica may lack."""
-LOSSES = 2
+LOSSES = 1
 """How often the server is emptied or replaced."""
 
 
@@ -33,8 +33,10 @@ class Row(NamedTuple):
     """What a server knows of one instance."""
 
     lease: int = 0
-    listed: int = 0
-    """Ticks until it is taken off the roster, if nothing is heard of it."""
+    listed: bool = False
+    """Whether it is on the roster."""
+    silent: int = 0
+    """Ticks since it was heard of, as far as they count."""
     joined: int = 0
     """Ticks since it joined, as far as they count."""
     unheard: bool = False
@@ -51,7 +53,6 @@ class Server(NamedTuple):
 class Instance(NamedTuple):
     """What an instance knows, and what the vendor knows of its call."""
 
-    alive: bool = True
     met: bool = False
     """Whether it has registered in this epoch."""
     lease: int = 0
@@ -73,8 +74,10 @@ EMPTY = Server((Row(),) * INSTANCES, LEASE, False)
 
 
 def beginning() -> World:
-    """A new server, known to nobody."""
-    return World((Instance(),) * INSTANCES, EMPTY, EMPTY, 0, LOSSES)
+    """Two have been at work for long, the third is new."""
+    old = Row(listed=True, joined=LAG + 1)
+    server = Server((Row(), old, old), 0, False)
+    return World((Instance(), Instance(met=True), Instance(met=True)), server, server, 0, LOSSES)
 
 
 def in_flight(world: World) -> int:
@@ -84,10 +87,11 @@ def in_flight(world: World) -> int:
 
 def steps(world: World, rules: Rules) -> Iterator[World]:
     """Everything that can happen next."""
-    for index, one in enumerate(world.instances):
-        if one.alive:
-            yield with_instance(world, index, one._replace(alive=False, met=False, lease=0, sent=False))
-            yield from steps_of(world, index, rules)
+    for index in range(INSTANCES):
+        yield from steps_of(world, index, rules)
+        row = world.server.rows[index]
+        if row.listed and row.silent == LEASE:
+            yield with_row(world, index, Row(lease=row.lease))  # whoever is silent for so long holds nothing any more
     yield world._replace(replica=world.server, lag=0)
     if world.lag < LAG:
         yield tick(world)
@@ -102,17 +106,16 @@ def steps_of(world: World, index: int, rules: Rules) -> Iterator[World]:
     one, row = world.instances[index], world.server.rows[index]
     if not one.met:
         lease = max(row.lease, one.lease)
-        joins = row.listed or one.lease
-        row = row._replace(lease=lease, listed=LEASE if joins else 0, unheard=False)
+        row = row._replace(lease=lease, listed=row.listed or one.lease > 0, silent=0, unheard=False)
         yield with_row(with_instance(world, index, one._replace(met=True)), index, row)
         return
     if not row.listed:
-        yield with_row(world, index, row._replace(listed=LEASE, joined=0))
-    elif row.listed < LEASE:
-        yield with_row(world, index, row._replace(listed=LEASE))
+        yield with_row(world, index, row._replace(listed=True))
+    elif row.silent:
+        yield with_row(world, index, row._replace(silent=0))
     if one.lease == 0 and one.counted == 0 and may_grant(world.server, index, rules):
         lease = LEASE if rules.long_leases else HOLD - 1
-        granted = with_row(world, index, row._replace(lease=lease, listed=LEASE))
+        granted = with_row(world, index, row._replace(lease=lease, silent=0))
         yield with_instance(granted, index, one._replace(lease=lease))
     if one.lease and not one.sent and (one.lease >= HOLD or not rules.long_leases):
         yield with_instance(world, index, one._replace(sent=True, counted=HOLD))
@@ -148,17 +151,20 @@ def tick(world: World) -> World:
 
 
 def aged(server: Server) -> Server:
-    rows = []
-    for row in server.rows:
-        listed = max(row.listed - 1, 0)
-        joined = min(row.joined + 1, LAG + 1) if listed else 0
-        rows.append(Row(lease=max(row.lease - 1, 0), listed=listed, joined=joined, unheard=row.unheard and listed > 0))
+    rows = [
+        row._replace(
+            lease=max(row.lease - 1, 0),
+            silent=min(row.silent + 1, LEASE) if row.listed else 0,
+            joined=min(row.joined + 1, LAG + 1) if row.listed else 0,
+        )
+        for row in server.rows
+    ]
     return server._replace(rows=tuple(rows), wait=max(server.wait - 1, 0))
 
 
 def lost(world: World, left: Server, rules: Rules) -> World:
     """Another server, or an empty one: what is left of the state begins an epoch that nobody has met."""
-    rows = tuple(row._replace(unheard=row.listed > 0, listed=LEASE if row.listed else 0) for row in left.rows)
+    rows = tuple(row._replace(unheard=row.listed, silent=0) for row in left.rows)
     server = Server(rows, LEASE, left.known)
     instances = tuple(one._replace(met=False) for one in world.instances)
     return world._replace(instances=instances, server=server, replica=server, lag=0, losses=world.losses - 1)

@@ -234,6 +234,26 @@ def test_bar_19_poison_stops_the_consumer_before_a_bad_deploy_empties_the_topic(
     run_virtually(main())
 
 
+def test_bar_19_poison_is_counted_anew_after_somebody_looked() -> None:
+    async def main() -> None:
+        kafka, handlers = FakeKafka(), Handlers()
+
+        @handlers.on(Submitted)
+        async def handle(delivery: Delivery[Submitted]) -> None:
+            raise ValueError
+
+        kafka.publish(*events_of(members=10, each=1))
+        async with running(kafka, handlers, retries=Retries(topics=()), limit=DeadLetterLimit(in_a_row=3)) as run:
+            await halted(run)
+            assert len(kafka.all(OWN.dead)) == 2
+            run.consumer.resume()
+            assert run.consumer.halted is None
+            await halted(run)
+            assert len(kafka.all(OWN.dead)) == 4
+
+    run_virtually(main())
+
+
 def test_bar_19_limits_have_a_negative_control() -> None:
     """Without a limit the same deploy does empty the topic, so that the test above can fail."""
 

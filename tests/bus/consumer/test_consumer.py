@@ -257,6 +257,29 @@ def test_a_partition_waits_for_its_oldest_event_once_too_much_would_be_read_agai
     run_virtually(main())
 
 
+def test_retries_that_wait_take_no_room_from_others_and_only_so_many_are_in_memory() -> None:
+    async def main() -> None:
+        kafka, handlers, ended = FakeKafka(), Handlers(), Counter[int]()
+
+        @handlers.on(Submitted)
+        async def handle(delivery: Delivery[Submitted]) -> None:
+            ended[delivery.attempt] += 1
+            if delivery.attempt == 1:
+                raise ConnectionError
+
+        tuning = Tuning(room=10, waiting_a_partition=20)
+        async with running(kafka, handlers, retries=Retries(topics=(3600,)), tuning=tuning):
+            for number in range(300):
+                kafka.publish(submitted(f"r{number}", member=f"m{number}"))
+                await asyncio.sleep(0.3)
+            assert ended == {1: 300}
+            waiting = [at for partition, at in kafka.sources[0].positions.items() if "3600s" in partition.topic]
+            assert all(20 <= at <= 30 for at in waiting)
+            await until(lambda: ended == {1: 300, 2: 300}, seconds=4000)
+
+    run_virtually(main())
+
+
 def test_a_client_that_stopped_reading_without_an_error_is_made_anew() -> None:
     async def main() -> None:
         kafka, quick = FakeKafka(), Seconds(0)
