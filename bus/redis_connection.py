@@ -5,6 +5,7 @@ Every failure of the link becomes StateUnavailable through `reaching`, so that n
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -58,9 +59,17 @@ async def redis_client(address: RedisAddress) -> AsyncIterator[Redis]:
 
 @contextmanager
 def reaching() -> Iterator[None]:
-    """What is done within talks to Redis: raises StateUnavailable where that fails for reasons of the link."""
+    """What is done within talks to Redis: raises StateUnavailable where that fails for reasons of the link.
+
+    A task that was cancelled meanwhile is cancelled: redis-py sends by `asyncio.wait_for`, which before Python 3.12
+    loses a cancellation that comes as the sending ends (https://github.com/python/cpython/issues/81839).
+    """
+    task = asyncio.current_task()
+    cancellations = 0 if task is None else task.cancelling()
     try:
         yield
+        if task is not None and task.cancelling() > cancellations:
+            raise asyncio.CancelledError
     except (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError) as error:
         raise StateUnavailable("Redis refuses this user or password, or what the user may do is too little.") from error
     except exceptions.OutOfMemoryError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,19 @@ async def test_more_callers_than_connections_wait_for_one(server: RedisServer) -
         assert await asyncio.gather(*(reached(redis.echo(str(number))) for number in range(300))) == [
             str(number).encode() for number in range(300)
         ]
+
+
+async def test_a_cancellation_that_the_client_loses_is_kept() -> None:
+    async def loses_it() -> str:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return "sent"
+
+    asking = asyncio.create_task(reached(loses_it()))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 async def test_a_mistake_of_our_own_is_not_passed_off_as_trouble(server: RedisServer) -> None:

@@ -1,7 +1,8 @@
 """A model of the lease protocol, small enough that every state it can reach is looked at.
 
 Three instances share two slots, two of them from the beginning. At any moment any of them may do its next step, or
-none: so each may be slow, paused, or dead, which is to do nothing ever again. The server may be emptied, or replaced by a replica that lags. Time passes in ticks; times are what is left.
+none: so each may be slow, paused, or dead, which is to do nothing ever again. The server may be emptied, or replaced by
+a replica that lags. Time passes in ticks; times are what is left.
 """
 
 from __future__ import annotations

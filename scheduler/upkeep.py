@@ -1,0 +1,186 @@
+"""What many workers keep up together: each says that it lives, and mends what another could not finish.
+
+The log decides between two that mend the same: who comes second writes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final, assert_never
+
+import structlog
+
+from bus.clock import Clock
+from bus.errors import CoveyError
+from bus.events import Downtime, Enqueued, EventData, Started
+from bus.failure import Failure, FailureKind
+from bus.fold import RequestState, RequestStatus
+from bus.ids import RequestId
+from bus.log import EventLog, RequestView
+from scheduler.admission import RENEWAL_SECONDS, Admission
+from scheduler.dispatcher import Dispatcher
+from scheduler.journal import Journal
+
+SWEEP_SECONDS: Final = 30.0
+"""How often what stands still is looked for."""
+_STILL: Final = timedelta(seconds=15)
+"""A step from one event to the next takes milliseconds; after so long nobody is on it."""
+_LOOKED_AFTER: Final = timedelta(seconds=75)
+"""A request that waits in the queue is offered again in two sweeps, in case the first was cut off as well."""
+
+_ABANDONED: Final = Failure(
+    code="INTERRUPTED",
+    kind=FailureKind.INTERNAL,
+    message="The worker that made the call fell silent; the call is made again.",
+)
+
+_logger = structlog.get_logger(__name__)
+
+
+class Upkeep:
+    """One worker's share. Failures are logged and tried again: nothing that was told once is forgotten."""
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        requests: RequestView,
+        journal: Journal,
+        admission: Admission,
+        dispatcher: Dispatcher,
+        clock: Clock,
+    ) -> None:
+        self._log = log
+        self._requests = requests
+        self._journal = journal
+        self._admission = admission
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._abandoned: set[RequestId] = set()
+        self._restore_due = True  # this instance may be the first that meets an empty state
+        self._due = asyncio.Event()
+
+    async def run(self) -> None:
+        """For ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._renew(), name="upkeep renews")
+            tasks.create_task(self._mend(), name="upkeep mends")
+            tasks.create_task(self._listen(), name="upkeep listens")
+
+    async def _renew(self) -> None:
+        while True:
+            try:
+                renewal = await self._admission.renew(self._clock.monotonic())
+            except CoveyError as error:
+                _logger.warning("not_renewed", reason=str(error))
+            else:
+                self._abandoned.update(renewal.abandoned)
+                self._restore_due = self._restore_due or renewal.state_lost
+                if self._abandoned or self._restore_due:
+                    self._due.set()
+            await self._clock.sleep(RENEWAL_SECONDS)
+
+    async def _listen(self) -> None:
+        """Wake the worker for what other instances do."""
+        while True:
+            try:
+                await self._admission.watch(self._dispatcher.changed.set)
+            except CoveyError as error:
+                _logger.warning("not_listening", reason=str(error))
+            await self._clock.sleep(1.0)
+            self._dispatcher.changed.set()
+
+    async def _mend(self) -> None:
+        while True:
+            self._due.clear()
+            try:
+                await self._take_over()
+                await self._restore()
+                await self._sweep()
+            except CoveyError as error:
+                _logger.warning("not_mended", reason=str(error))
+            await self._until_due()
+
+    async def _until_due(self) -> None:
+        alarm = asyncio.create_task(self._clock.sleep(SWEEP_SECONDS))
+        due = asyncio.create_task(self._due.wait())
+        try:
+            await asyncio.wait({alarm, due}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            alarm.cancel()
+            due.cancel()
+            await asyncio.gather(alarm, due, return_exceptions=True)
+
+    async def _take_over(self) -> None:
+        """Give another attempt to requests whose worker fell silent."""
+        taken = tuple(self._abandoned)
+        if taken:
+            await self._again(taken)
+            self._abandoned.difference_update(taken)
+            _logger.warning("calls_taken_over", count=len(taken))
+
+    async def _restore(self) -> None:
+        """Put back what shared admission may have forgotten: slots, breakers, and the queue."""
+        if not self._restore_due:
+            return
+        self._restore_due = False
+        try:
+            now, wall = self._clock.monotonic(), self._clock.now()
+            for recorded in await self._requests.calls_unaccounted(wall):
+                data = recorded.event.data
+                if isinstance(data, Started):
+                    left_seconds = (data.lease_expires_at - wall).total_seconds()
+                    await self._admission.hold(data.call_id, data.payer_id, now + left_seconds, now)
+            for recorded in await self._log.latest_per_payer():
+                data = recorded.event.data
+                if isinstance(data, Downtime) and not data.available:
+                    await self._admission.open_breaker(data.payer_id, now)
+            async for state in self._requests.open_requests():
+                if state.status is RequestStatus.ENQUEUED:
+                    await self._again([state.request_id])
+        except BaseException:
+            self._restore_due = True
+            raise
+
+    async def _sweep(self) -> None:
+        """Move on what stands still: its worker, or the gateway that accepted it, was killed between two steps."""
+        now = self._clock.now()
+        async for state in self._requests.open_requests():
+            still = now - state.updated_at
+            match state.status:
+                case RequestStatus.SUBMITTED:
+                    mend = still > _STILL
+                case RequestStatus.ENQUEUED:
+                    mend = _STILL < still < _LOOKED_AFTER or now > state.deadline + _STILL
+                case RequestStatus.SCHEDULED | RequestStatus.STARTED:
+                    mend = state.lease_expires_at is None or now > state.lease_expires_at + _STILL
+                case (
+                    RequestStatus.COMPLETED | RequestStatus.FAILED | RequestStatus.TIMEOUT | RequestStatus.CANCELLED
+                ):
+                    mend = False
+                case _:
+                    assert_never(state.status)
+            if mend:
+                await self._again([state.request_id])
+
+    async def _again(self, request_ids: Sequence[RequestId]) -> None:
+        """Queue them, as far as they are still open: the same request again changes nothing in admission."""
+        await self._journal.write_surely(request_ids, _next_events)
+        await self._dispatcher.offer_again(
+            [request for request in await self._journal.still_open(request_ids) if _waits(request.state)]
+        )
+
+
+def _waits(state: RequestState) -> bool:
+    return state.status is RequestStatus.ENQUEUED
+
+
+def _next_events(state: RequestState) -> Sequence[EventData]:
+    """What brings an open request back into the queue; nothing where it is there."""
+    if state.status is RequestStatus.SUBMITTED:
+        return [Enqueued(payer_id=state.payer_id)]
+    if state.status is RequestStatus.ENQUEUED:
+        return []
+    return [Enqueued(payer_id=state.payer_id, cause=_ABANDONED)]
