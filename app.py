@@ -12,14 +12,13 @@ from functools import partial
 from pathlib import Path
 from random import SystemRandom
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 import httpx
 import strawberry
 import structlog
 from pydantic import SecretStr
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from bus.clock import Clock, SystemClock
@@ -41,7 +40,9 @@ from delivery.jwks import JwksKeys
 from delivery.keys import KeySource, public_key
 from delivery.probes import Probes
 from delivery.rates import Rates
+from delivery.senders import SenderLimits, sender_guard
 from delivery.server import DrainingServer, server_config
+from delivery.site import site
 from delivery.socket import SocketDoor
 from delivery.stall import StallLimits, stall_guard
 from delivery.tokens import TokenVerifier
@@ -133,7 +134,7 @@ def _doors(
     schema = build_schema(answers=answers, limits=_limits(settings), development=settings.development)
     verifier = TokenVerifier(keys=keys.source, connect_tokens=connect_tokens, clock=clock)
     rates = Rates(clock=clock, operations_per_second=settings.operations_per_second, burst=settings.operations_burst)
-    page = None if keys.development is None else _graphiql(keys.development, clock)
+    page = None if keys.development is None else _graphiql(keys.development, settings, clock)
 
     def context(caller: Caller) -> Context:
         return Context(caller=caller, use_cases=use_cases)
@@ -165,7 +166,7 @@ def _doors(
     return doors if page is None else [page.route, *doors]
 
 
-def _graphiql(key: DevelopmentKey, clock: Clock) -> GraphiqlPage:
+def _graphiql(key: DevelopmentKey, settings: Settings, clock: Clock) -> GraphiqlPage:
     def mint() -> str:
         return sign_development_token(
             key,
@@ -177,7 +178,8 @@ def _graphiql(key: DevelopmentKey, clock: Clock) -> GraphiqlPage:
             token_id=random_id(),
         )
 
-    return GraphiqlPage(_WEB, mint_token=mint, member_id=_GRAPHIQL_MEMBER)
+    public_host = urlsplit(settings.public_url or "").hostname
+    return GraphiqlPage(_WEB, mint_token=mint, member_id=_GRAPHIQL_MEMBER, public_host=public_host)
 
 
 def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain) -> Probes:
@@ -243,13 +245,7 @@ async def assembled(settings: Settings, *, url: str, open_log: OpenLog = open_sq
             drain=drain,
         )
         probes = _probes(base, store, dispatcher, drain)
-        cors = Middleware(
-            CORSMiddleware,
-            allow_origins=settings.allowed_origins,
-            allow_methods=["POST"],
-            allow_headers=["authorization", "content-type"],
-        )
-        app = Starlette(routes=[*routes, *probes.routes()], middleware=[cors])
+        app = site([*routes, *probes.routes()], allowed_origins=settings.allowed_origins)
         try:
             yield Program(app, drain, dispatcher, {"dispatcher": dispatcher.run, **store.chores}, base.metrics)
         finally:
@@ -275,9 +271,16 @@ async def serve(
         url = f"http://{host}:{listener.getsockname()[1]}"
         async with assembled(settings, url=url, open_log=open_log) as program, asyncio.TaskGroup() as side_tasks:
             running = [side_tasks.create_task(chore(), name=name) for name, chore in program.chores.items()]
-            protocol = stall_guard(StallLimits(write_deadline_seconds=settings.write_deadline_seconds), program.metrics)
+            stall = StallLimits(write_deadline_seconds=settings.write_deadline_seconds)
+            # As many again as sockets, for HTTP and for those that are not told yet that there is no place.
+            senders = SenderLimits(connections=2 * settings.max_connections)
             config = server_config(
-                program.app, host=host, port=port, protocol=protocol, message_limit_bytes=settings.message_bytes
+                program.app,
+                host=host,
+                port=port,
+                http_protocol=sender_guard(senders, program.metrics),
+                socket_protocol=stall_guard(stall, program.metrics),
+                message_limit_bytes=settings.message_bytes,
             )
             server = DrainingServer(config, partial(_drain, program, settings.drain_seconds))
             gc.freeze()

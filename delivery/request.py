@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +21,23 @@ class GraphQLRequest(Struct, frozen=True, kw_only=True, rename="camel"):
     """Any keys are accepted; none is used yet."""
 
 
-_decoder: Final = msgspec.json.Decoder(GraphQLRequest)
+_TOO_LARGE: Final = "a number is too large"
+
+
+def finite(number: str) -> float:
+    """A `float_hook` for decoders: without it the decoder's words for `1e400` are its own. Raises ValueError."""
+    value = float(number)
+    if not isfinite(value):
+        raise ValueError(_TOO_LARGE)
+    return value
+
+
+def is_number_too_large(error: msgspec.ValidationError) -> bool:
+    """Whether what was decoded is JSON with nothing wrong but a number that no variable could hold."""
+    return str(error).startswith((_TOO_LARGE, "Integer value out of range"))
+
+
+_decoder: Final = msgspec.json.Decoder(GraphQLRequest, float_hook=finite)
 
 
 def read_request(body: bytes) -> GraphQLRequest:
