@@ -9,51 +9,37 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from functools import partial
-from pathlib import Path
 from random import SystemRandom
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
-import httpx
 import strawberry
 import structlog
 from pydantic import SecretStr
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from bus.clock import Clock, SystemClock
+from bus.clock import SystemClock
 from bus.cursor import Cursors
-from bus.ids import MemberId, TenantId, random_id
+from bus.ids import random_id
 from bus.metrics import Metrics
 from bus.question import Provider
 from bus.replay import Streams
 from bus.sealing import PlainSealer, TenantSealer
 from delivery.answers import Answers
-from delivery.caller import Caller, Role
 from delivery.connect_tokens import ConnectTokens
 from delivery.connections import Connections
-from delivery.development_key import DevelopmentKey, sign_development_token
 from delivery.drain import Drain
-from delivery.graphiql import GraphiqlPage
-from delivery.http import HttpDoor
-from delivery.jwks import JwksKeys
-from delivery.keys import KeySource, public_key
 from delivery.probes import Probes
-from delivery.rates import Rates
 from delivery.senders import SenderLimits, sender_guard
 from delivery.server import DrainingServer, server_config
 from delivery.site import site
-from delivery.socket import SocketDoor
 from delivery.stall import StallLimits, stall_guard
-from delivery.tokens import TokenVerifier
 from payer.directory import Directory
 from resolvers.use_cases import UseCases, assemble
 from scheduler.dispatcher import Dispatcher
-from schema.context import Context
 from schema.execution import build_schema
-from schema.limits import Limits
 from settings import Settings
 from warming.freshness import Freshness
+from wiring.doors import doors, token_keys
 from wiring.embedded import OpenLog, embedded_store, open_sqlite_log
 from wiring.foundation import Foundation
 from wiring.scheduling import embedded_dispatcher
@@ -65,11 +51,6 @@ _COLLECTOR_THRESHOLDS: Final = (3_000, 10, 1_000)
 """CPython's defaults collect too often for a busy gateway; at 100,000 the cycles that graphql-core leaves behind were
 seen to pile up to stalls of 100 ms."""
 _BACKLOG: Final = 2048
-_WEB: Final = Path(__file__).parent / "web"
-_GRAPHIQL_MEMBER: Final = MemberId("m-1")
-_GRAPHIQL_TOKEN_SECONDS: Final = 8 * 3600
-_PAYER_IDLE_SECONDS: Final = 4.0
-"""Below the keep-alive of servers, so that no call is sent on a connection that is just being closed."""
 
 
 def _use_cases(
@@ -97,89 +78,6 @@ def _use_cases(
         new_id=random_id,
         metrics=base.metrics,
     )
-
-
-class _Keys(NamedTuple):
-    """What tokens are checked with: the issuer's keys, or in development a key of our own, that also signs."""
-
-    source: KeySource
-    development: DevelopmentKey | None
-
-
-@asynccontextmanager
-async def _keys(base: Foundation) -> AsyncIterator[_Keys]:
-    settings = base.settings
-    if settings.jwt_jwks_url is not None:
-        async with httpx.AsyncClient() as http:
-            yield _Keys(JwksKeys(url=settings.jwt_jwks_url, client=http, clock=base.clock), None)
-    elif settings.jwt_public_key is not None:
-        yield _Keys(public_key(settings.jwt_public_key), None)
-    else:
-        development = DevelopmentKey.in_folder(settings.data)
-        yield _Keys(development.source, development)
-
-
-def _doors(
-    base: Foundation,
-    *,
-    use_cases: UseCases,
-    keys: _Keys,
-    connect_tokens: ConnectTokens,
-    connections: Connections,
-    drain: Drain,
-) -> list[BaseRoute]:
-    """`/graphql` over HTTP and WebSocket, and GraphiQL where tokens may be minted."""
-    settings, clock, metrics = base.settings, base.clock, base.metrics
-    answers = Answers(metrics=metrics, new_id=random_id)
-    schema = build_schema(answers=answers, limits=_limits(settings), development=settings.development)
-    verifier = TokenVerifier(keys=keys.source, connect_tokens=connect_tokens, clock=clock)
-    rates = Rates(clock=clock, operations_per_second=settings.operations_per_second, burst=settings.operations_burst)
-    page = None if keys.development is None else _graphiql(keys.development, settings, clock)
-
-    def context(caller: Caller) -> Context:
-        return Context(caller=caller, use_cases=use_cases)
-
-    http_door = HttpDoor(
-        schema=schema,
-        verifier=verifier,
-        rates=rates,
-        drain=drain,
-        context_factory=context,
-        answers=answers,
-        body_limit_bytes=settings.message_bytes,
-        page=page,
-    )
-    socket_door = SocketDoor(
-        schema=schema,
-        verifier=verifier,
-        rates=rates,
-        connections=connections,
-        drain=drain,
-        context_factory=context,
-        answers=answers,
-        metrics=metrics,
-        clock=clock,
-        init_timeout_seconds=settings.connection_init_seconds,
-        max_subscriptions=settings.max_subscriptions_per_connection,
-    )
-    doors: list[BaseRoute] = [Route("/graphql", http_door), WebSocketRoute("/graphql", socket_door)]
-    return doors if page is None else [page.route, *doors]
-
-
-def _graphiql(key: DevelopmentKey, settings: Settings, clock: Clock) -> GraphiqlPage:
-    def mint() -> str:
-        return sign_development_token(
-            key,
-            tenant_id=TenantId("demo"),
-            roles=[Role.MEMBER],
-            member_id=_GRAPHIQL_MEMBER,
-            ttl_seconds=_GRAPHIQL_TOKEN_SECONDS,
-            now=clock.now(),
-            token_id=random_id(),
-        )
-
-    public_host = urlsplit(settings.public_url or "").hostname
-    return GraphiqlPage(_WEB, mint_token=mint, member_id=_GRAPHIQL_MEMBER, public_host=public_host)
 
 
 def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain) -> Probes:
@@ -230,13 +128,13 @@ async def assembled(settings: Settings, *, url: str, open_log: OpenLog = open_sq
     )
     drain = Drain(connections=connections, clock=base.clock, random=base.random, window_seconds=settings.drain_seconds)
     async with (
-        _keys(base) as keys,
+        token_keys(base) as keys,
         embedded_store(base, open_log) as store,
         embedded_dispatcher(base, store) as dispatcher,
     ):
         cursors = Cursors(_bytes(settings.cursor_key), store.log.epoch)
         use_cases = _use_cases(base, store, cursors, dispatcher, connect_tokens)
-        routes = _doors(
+        routes = doors(
             base,
             use_cases=use_cases,
             keys=keys,
@@ -311,16 +209,6 @@ async def _stop(server: DrainingServer, stop: asyncio.Event) -> None:
 def build_schema_for_printing() -> strawberry.Schema:
     """The schema as it is served, without anything behind it."""
     return build_schema(answers=Answers(metrics=Metrics(), new_id=random_id), development=True)
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        document_bytes=settings.document_bytes,
-        tokens=settings.document_tokens,
-        depth=settings.document_depth,
-        aliases=settings.document_aliases,
-        complexity=settings.document_complexity,
-    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
