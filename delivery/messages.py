@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from delivery.errors import MessageMalformed
-from delivery.request import GraphQLRequest, finite, is_number_too_large
+from delivery.request import GraphQLRequest, finite, in_graphqls_words, is_number_too_large
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
 
@@ -76,7 +76,11 @@ def read_message(text: str) -> ClientMessage:
         if is_number_too_large(error) and (operation_id := _subscribed_id(text)) is not None:
             return Unanswerable(operation_id, f"The variables cannot be read: {error}.")
         # The decoder repeats a tag that it does not know; every other error of its names types only.
-        reason = "Unknown message type" if str(error).startswith("Invalid value") else f"Malformed message: {error}"
+        reason = (
+            "Unknown message type"
+            if str(error).startswith("Invalid value")
+            else f"Malformed message: {in_graphqls_words(error)}"
+        )
         raise MessageMalformed(reason) from None
     except (ValueError, RecursionError):
         raise MessageMalformed("Malformed message: not JSON") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 from typing import Any, Final
 
@@ -37,6 +38,15 @@ def is_number_too_large(error: msgspec.ValidationError) -> bool:
     return str(error).startswith((_TOO_LARGE, "Integer value out of range"))
 
 
+_DECODERS_NAMES: Final = re.compile(r"(?<=`)(str|int|float|bool)(?=[` ])")
+_GRAPHQLS_NAMES: Final = {"str": "String", "int": "Int", "float": "Float", "bool": "Boolean"}
+
+
+def in_graphqls_words(error: msgspec.ValidationError) -> str:
+    """What the decoder says, with types by the names that clients know."""
+    return _DECODERS_NAMES.sub(lambda found: _GRAPHQLS_NAMES[found[1]], str(error))
+
+
 _decoder: Final = msgspec.json.Decoder(GraphQLRequest, float_hook=finite)
 
 
@@ -50,6 +60,6 @@ def read_request(body: bytes) -> GraphQLRequest:
     except msgspec.ValidationError as error:
         if body.lstrip().startswith(b"["):
             raise BadRequest("Batches are not served: send one operation a request.") from None
-        raise BadRequest(f"The body is no GraphQL request: {error}.") from None
+        raise BadRequest(f"The body is no GraphQL request: {in_graphqls_words(error)}.") from None
     except (ValueError, RecursionError):
         raise BadRequest("The body is not JSON in UTF-8.") from None

@@ -71,9 +71,9 @@ def doors(
     """`/graphql` over HTTP and WebSocket, and GraphiQL where tokens may be minted."""
     settings, clock, metrics = base.settings, base.clock, base.metrics
     answers = Answers(metrics=metrics, new_id=random_id)
-    schema = build_schema(answers=answers, limits=_limits(settings), development=settings.development)
-    verifier = TokenVerifier(keys=keys.source, connect_tokens=connect_tokens, clock=clock)
     rates = Rates(clock=clock, operations_per_second=settings.operations_per_second, burst=settings.operations_burst)
+    schema = build_schema(answers=answers, limits=_limits(settings), development=settings.development, rates=rates)
+    verifier = TokenVerifier(keys=keys.source, connect_tokens=connect_tokens, clock=clock)
     page = None if keys.development is None else _graphiql(keys.development, settings, clock)
 
     def context(caller: Caller) -> Context:

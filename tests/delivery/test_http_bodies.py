@@ -58,7 +58,7 @@ async def test_a_charset_of_utf_8_is_good(client: httpx.AsyncClient) -> None:
         (b' [{"query": "{ hello }"}]', "Batches"),
         (b"{}", "no GraphQL request"),
         (b'{"query": null}', "no GraphQL request"),
-        (b'{"query": 5}', "no GraphQL request"),
+        (b'{"query": 5}', "Expected `String`, got `Int`"),
         (b'{"query": ["{ hello }"]}', "no GraphQL request"),
         (b'{"query": "{ hello }", "variables": []}', "no GraphQL request"),
         (b'{"query": "{ hello }", "variables": "{}"}', "no GraphQL request"),
