@@ -36,13 +36,14 @@ from delivery.stall import StallLimits, stall_guard
 from payer.directory import Directory
 from resolvers.use_cases import UseCases, assemble
 from scheduler.dispatcher import Dispatcher
+from scheduler.worker import Worker
 from schema.execution import build_schema
 from settings import Settings
 from warming.freshness import Freshness
 from wiring.doors import doors, token_keys
 from wiring.embedded import OpenLog, embedded_store, open_sqlite_log
 from wiring.foundation import Foundation
-from wiring.scheduling import embedded_dispatcher
+from wiring.scheduling import embedded_scheduling
 from wiring.store import Chore, Store
 
 _logger = structlog.get_logger(__name__)
@@ -99,7 +100,7 @@ class Program(NamedTuple):
 
     app: Starlette
     drain: Drain
-    dispatcher: Dispatcher
+    worker: Worker
     chores: Mapping[str, Chore]
     metrics: Metrics
 
@@ -130,7 +131,7 @@ async def assembled(settings: Settings, *, url: str, open_log: OpenLog = open_sq
     async with (
         token_keys(base) as keys,
         embedded_store(base, open_log) as store,
-        embedded_dispatcher(base, store) as dispatcher,
+        embedded_scheduling(base, store) as (dispatcher, worker),
     ):
         cursors = Cursors(_bytes(settings.cursor_key), store.log.epoch)
         use_cases = _use_cases(base, store, cursors, dispatcher, connect_tokens)
@@ -145,7 +146,7 @@ async def assembled(settings: Settings, *, url: str, open_log: OpenLog = open_sq
         probes = _probes(base, store, dispatcher, drain)
         app = site([*routes, *probes.routes()], allowed_origins=settings.allowed_origins)
         try:
-            yield Program(app, drain, dispatcher, {"dispatcher": dispatcher.run, **store.chores}, base.metrics)
+            yield Program(app, drain, worker, {"worker": worker.run, **store.chores}, base.metrics)
         finally:
             await use_cases.acceptance.close()
 
@@ -186,7 +187,7 @@ async def serve(
                 on_ready(url)
             stopping = side_tasks.create_task(_stop(server, stop or asyncio.Event()), name="stop")
             await server.serve(sockets=[listener])
-            left = await program.dispatcher.drain(0)
+            left = await program.worker.drain(0)
             if left:
                 _logger.warning("calls_abandoned", count=left, note="taken up at the next start")
             for task in (*running, stopping):
@@ -198,7 +199,7 @@ async def _drain(program: Program, window_seconds: float) -> None:
     """Send clients elsewhere, one after another, while the calls under way have time to end."""
     async with asyncio.TaskGroup() as both:
         both.create_task(program.drain.run(), name="drain sockets")
-        both.create_task(program.dispatcher.drain(window_seconds), name="drain calls")
+        both.create_task(program.worker.drain(window_seconds), name="drain calls")
 
 
 async def _stop(server: DrainingServer, stop: asyncio.Event) -> None:
