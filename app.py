@@ -9,65 +9,49 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from functools import partial
-from pathlib import Path
 from random import SystemRandom
 from typing import Final, NamedTuple
 
-import httpx
 import strawberry
 import structlog
 from pydantic import SecretStr
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from bus.clock import Clock, SystemClock
+from bus.clock import SystemClock
 from bus.cursor import Cursors
-from bus.ids import MemberId, TenantId, random_id
+from bus.ids import random_id
 from bus.metrics import Metrics
 from bus.question import Provider
 from bus.replay import Streams
 from bus.sealing import PlainSealer, TenantSealer
 from delivery.answers import Answers
-from delivery.caller import Caller, Role
 from delivery.connect_tokens import ConnectTokens
 from delivery.connections import Connections
-from delivery.development_key import DevelopmentKey, sign_development_token
 from delivery.drain import Drain
-from delivery.graphiql import GraphiqlPage
-from delivery.http import HttpDoor
-from delivery.jwks import JwksKeys
-from delivery.keys import KeySource, public_key
 from delivery.probes import Probes
-from delivery.rates import Rates
+from delivery.senders import SenderLimits, sender_guard
 from delivery.server import DrainingServer, server_config
-from delivery.socket import SocketDoor
+from delivery.site import site
 from delivery.stall import StallLimits, stall_guard
-from delivery.tokens import TokenVerifier
 from payer.directory import Directory
 from resolvers.use_cases import UseCases, assemble
 from scheduler.dispatcher import Dispatcher
-from schema.context import Context
+from scheduler.worker import Worker
 from schema.execution import build_schema
-from schema.limits import Limits
 from settings import Settings
 from warming.freshness import Freshness
+from wiring.doors import doors, token_keys
 from wiring.embedded import OpenLog, embedded_store, open_sqlite_log
 from wiring.foundation import Foundation
-from wiring.scheduling import embedded_dispatcher
+from wiring.scheduling import embedded_scheduling
 from wiring.store import Chore, Store
 
 _logger = structlog.get_logger(__name__)
 
-_COLLECTOR_THRESHOLDS: Final = (100_000, 50, 1000)
-"""CPython's defaults collect so often that a busy gateway spends half its time at it."""
+_COLLECTOR_THRESHOLDS: Final = (3_000, 10, 1_000)
+"""CPython's defaults collect too often for a busy gateway; at 100,000 the cycles that graphql-core leaves behind were
+seen to pile up to stalls of 100 ms."""
 _BACKLOG: Final = 2048
-_WEB: Final = Path(__file__).parent / "web"
-_GRAPHIQL_MEMBER: Final = MemberId("m-1")
-_GRAPHIQL_TOKEN_SECONDS: Final = 8 * 3600
-_PAYER_IDLE_SECONDS: Final = 4.0
-"""Below the keep-alive of servers, so that no call is sent on a connection that is just being closed."""
 
 
 def _use_cases(
@@ -97,88 +81,6 @@ def _use_cases(
     )
 
 
-class _Keys(NamedTuple):
-    """What tokens are checked with: the issuer's keys, or in development a key of our own, that also signs."""
-
-    source: KeySource
-    development: DevelopmentKey | None
-
-
-@asynccontextmanager
-async def _keys(base: Foundation) -> AsyncIterator[_Keys]:
-    settings = base.settings
-    if settings.jwt_jwks_url is not None:
-        async with httpx.AsyncClient() as http:
-            yield _Keys(JwksKeys(url=settings.jwt_jwks_url, client=http, clock=base.clock), None)
-    elif settings.jwt_public_key is not None:
-        yield _Keys(public_key(settings.jwt_public_key), None)
-    else:
-        development = DevelopmentKey.in_folder(settings.data)
-        yield _Keys(development.source, development)
-
-
-def _doors(
-    base: Foundation,
-    *,
-    use_cases: UseCases,
-    keys: _Keys,
-    connect_tokens: ConnectTokens,
-    connections: Connections,
-    drain: Drain,
-) -> list[BaseRoute]:
-    """`/graphql` over HTTP and WebSocket, and GraphiQL where tokens may be minted."""
-    settings, clock, metrics = base.settings, base.clock, base.metrics
-    answers = Answers(metrics=metrics, new_id=random_id)
-    schema = build_schema(answers=answers, limits=_limits(settings), development=settings.development)
-    verifier = TokenVerifier(keys=keys.source, connect_tokens=connect_tokens, clock=clock)
-    rates = Rates(clock=clock, operations_per_second=settings.operations_per_second, burst=settings.operations_burst)
-    page = None if keys.development is None else _graphiql(keys.development, clock)
-
-    def context(caller: Caller) -> Context:
-        return Context(caller=caller, use_cases=use_cases)
-
-    http_door = HttpDoor(
-        schema=schema,
-        verifier=verifier,
-        rates=rates,
-        drain=drain,
-        context_factory=context,
-        answers=answers,
-        body_limit_bytes=settings.message_bytes,
-        page=page,
-    )
-    socket_door = SocketDoor(
-        schema=schema,
-        verifier=verifier,
-        rates=rates,
-        connections=connections,
-        drain=drain,
-        context_factory=context,
-        answers=answers,
-        metrics=metrics,
-        clock=clock,
-        init_timeout_seconds=settings.connection_init_seconds,
-        max_subscriptions=settings.max_subscriptions_per_connection,
-    )
-    doors: list[BaseRoute] = [Route("/graphql", http_door), WebSocketRoute("/graphql", socket_door)]
-    return doors if page is None else [page.route, *doors]
-
-
-def _graphiql(key: DevelopmentKey, clock: Clock) -> GraphiqlPage:
-    def mint() -> str:
-        return sign_development_token(
-            key,
-            tenant_id=TenantId("demo"),
-            roles=[Role.MEMBER],
-            member_id=_GRAPHIQL_MEMBER,
-            ttl_seconds=_GRAPHIQL_TOKEN_SECONDS,
-            now=clock.now(),
-            token_id=random_id(),
-        )
-
-    return GraphiqlPage(_WEB, mint_token=mint, member_id=_GRAPHIQL_MEMBER)
-
-
 def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain) -> Probes:
     async def draining() -> str | None:
         return "This instance is going away." if drain.active else None
@@ -198,7 +100,7 @@ class Program(NamedTuple):
 
     app: Starlette
     drain: Drain
-    dispatcher: Dispatcher
+    worker: Worker
     chores: Mapping[str, Chore]
     metrics: Metrics
 
@@ -227,13 +129,13 @@ async def assembled(settings: Settings, *, url: str, open_log: OpenLog = open_sq
     )
     drain = Drain(connections=connections, clock=base.clock, random=base.random, window_seconds=settings.drain_seconds)
     async with (
-        _keys(base) as keys,
+        token_keys(base) as keys,
         embedded_store(base, open_log) as store,
-        embedded_dispatcher(base, store) as dispatcher,
+        embedded_scheduling(base, store) as (dispatcher, worker),
     ):
         cursors = Cursors(_bytes(settings.cursor_key), store.log.epoch)
         use_cases = _use_cases(base, store, cursors, dispatcher, connect_tokens)
-        routes = _doors(
+        routes = doors(
             base,
             use_cases=use_cases,
             keys=keys,
@@ -242,15 +144,9 @@ async def assembled(settings: Settings, *, url: str, open_log: OpenLog = open_sq
             drain=drain,
         )
         probes = _probes(base, store, dispatcher, drain)
-        cors = Middleware(
-            CORSMiddleware,
-            allow_origins=settings.allowed_origins,
-            allow_methods=["POST"],
-            allow_headers=["authorization", "content-type"],
-        )
-        app = Starlette(routes=[*routes, *probes.routes()], middleware=[cors])
+        app = site([*routes, *probes.routes()], allowed_origins=settings.allowed_origins)
         try:
-            yield Program(app, drain, dispatcher, {"dispatcher": dispatcher.run, **store.chores}, base.metrics)
+            yield Program(app, drain, worker, {"worker": worker.run, **store.chores}, base.metrics)
         finally:
             await use_cases.acceptance.close()
 
@@ -274,9 +170,16 @@ async def serve(
         url = f"http://{host}:{listener.getsockname()[1]}"
         async with assembled(settings, url=url, open_log=open_log) as program, asyncio.TaskGroup() as side_tasks:
             running = [side_tasks.create_task(chore(), name=name) for name, chore in program.chores.items()]
-            protocol = stall_guard(StallLimits(write_deadline_seconds=settings.write_deadline_seconds), program.metrics)
+            stall = StallLimits(write_deadline_seconds=settings.write_deadline_seconds)
+            # As many again as sockets, for HTTP and for those that are not told yet that there is no place.
+            senders = SenderLimits(connections=2 * settings.max_connections)
             config = server_config(
-                program.app, host=host, port=port, protocol=protocol, message_limit_bytes=settings.message_bytes
+                program.app,
+                host=host,
+                port=port,
+                http_protocol=sender_guard(senders, program.metrics),
+                socket_protocol=stall_guard(stall, program.metrics),
+                message_limit_bytes=settings.message_bytes,
             )
             server = DrainingServer(config, partial(_drain, program, settings.drain_seconds))
             gc.freeze()
@@ -284,7 +187,7 @@ async def serve(
                 on_ready(url)
             stopping = side_tasks.create_task(_stop(server, stop or asyncio.Event()), name="stop")
             await server.serve(sockets=[listener])
-            left = await program.dispatcher.drain(0)
+            left = await program.worker.drain(0)
             if left:
                 _logger.warning("calls_abandoned", count=left, note="taken up at the next start")
             for task in (*running, stopping):
@@ -296,7 +199,7 @@ async def _drain(program: Program, window_seconds: float) -> None:
     """Send clients elsewhere, one after another, while the calls under way have time to end."""
     async with asyncio.TaskGroup() as both:
         both.create_task(program.drain.run(), name="drain sockets")
-        both.create_task(program.dispatcher.drain(window_seconds), name="drain calls")
+        both.create_task(program.worker.drain(window_seconds), name="drain calls")
 
 
 async def _stop(server: DrainingServer, stop: asyncio.Event) -> None:
@@ -307,16 +210,6 @@ async def _stop(server: DrainingServer, stop: asyncio.Event) -> None:
 def build_schema_for_printing() -> strawberry.Schema:
     """The schema as it is served, without anything behind it."""
     return build_schema(answers=Answers(metrics=Metrics(), new_id=random_id), development=True)
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        document_bytes=settings.document_bytes,
-        tokens=settings.document_tokens,
-        depth=settings.document_depth,
-        aliases=settings.document_aliases,
-        complexity=settings.document_complexity,
-    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

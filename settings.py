@@ -8,8 +8,9 @@ from this class by `python -m settings --docs`.
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -221,14 +222,31 @@ def load(**given: object) -> Settings:
     if in_file.get(f"{PREFIX}MODE", Mode.DEVELOPMENT) != Mode.DEVELOPMENT:
         problems.append("COVEY_MODE in .env: that file is read in development only; set the mode in the environment")
     make: Callable[..., Settings] = Settings  # its parameters of the library's own are not in its type
+    env_file = _ENV_FILE if in_file else None
     try:
-        settings = make(_env_file=_ENV_FILE if in_file else None, **given)
+        settings = make(_env_file=env_file, **given)
     except ValidationError as error:
         problems += [line for details in error.errors() for line in _told(details)]
+        wrong = {str(details["loc"][0]) for details in error.errors() if details["loc"]}
+        problems += _beyond(wrong, lambda stand_ins: make(_env_file=env_file, **given | stand_ins))
         raise SettingsInvalid(problems) from None
     if problems:
         raise SettingsInvalid(problems)
     return settings
+
+
+def _beyond(wrong: Set[str], make: Callable[[dict[str, object]], object]) -> list[str]:
+    """What is also the matter between the other settings, which pydantic looks at only once each of them is valid."""
+    if not wrong:
+        return []
+    fields = Settings.model_fields
+    try:
+        make({name: _DEVELOPMENT[name] if fields[name].is_required() else fields[name].default for name in wrong})
+    except ValidationError as error:
+        lines = [line for details in error.errors() for line in _told(details)]
+        named = [re.compile(rf"{_variable(name)}\b") for name in wrong]  # of a stand-in there is nothing to tell
+        return [line for line in lines if not any(name.search(line) for name in named)]
+    return []
 
 
 def _env_file() -> Mapping[str, str | None]:

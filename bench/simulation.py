@@ -1,5 +1,7 @@
 """The scheduler's bars over many seeds, in virtual time: one line a figure, exit 1 if one fails.
 
+Takes about a quarter of an hour on two cores; how far it is goes to stderr.
+
     python -m bench.simulation [--seeds 100] [--tenant-seeds 1000] [--processes 2]
 
 The worlds are those of tests/scheduler/scenarios.py; tests run a few of the same seeds.
@@ -12,7 +14,8 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
-from typing import Final
+from time import perf_counter
+from typing import Final, TypeVar
 
 from bus.events import Priority
 from bus.ids import TenantId
@@ -35,6 +38,30 @@ DEAD_PAYER_SECONDS: Final = 7_200.0
 SHARES_SECONDS: Final = 1_500.0
 WEIGHTS: Final = {TenantId("one"): 1.0, TenantId("two"): 2.0, TenantId("four"): 4.0}
 WINDOW_SECONDS: Final = 10 * MEAN_SECONDS * len(WEIGHTS)
+
+
+_Figures = TypeVar("_Figures")
+
+
+class Runs:
+    """Runs worlds in several processes, and tells how far it is."""
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self._began = perf_counter()
+
+    def of(self, world: Callable[[int], _Figures], seeds: Sequence[int]) -> list[_Figures]:
+        """What the world gives for each seed."""
+        figures: list[_Figures] = []
+        tenth = max(len(seeds) // 10, 1)
+        for one in self._pool.map(world, seeds):
+            figures.append(one)
+            if len(figures) % tenth == 0:
+                seconds = perf_counter() - self._began
+                print(
+                    f"{seconds:5.0f} s  {world.__name__}: {len(figures)} of {len(seeds)}", file=sys.stderr, flush=True
+                )
+        return figures
 
 
 class Report:
@@ -112,13 +139,17 @@ def surge(seed: int) -> Overload:
     return overload(seed, 2_000.0)
 
 
+def surge_and_backlog(seed: int) -> Overload:
+    return overload(seed, 2_000.0, always_waiting=True)
+
+
 def people(floods: Iterable[Flood]) -> list[float]:
     return [wait for one in floods for wait in one.interactive_waits]
 
 
-def report_floods(report: Report, pool: Executor, seeds: Sequence[int]) -> None:
-    usual, larger = list(pool.map(crowd, seeds)), list(pool.map(larger_crowd, seeds))
-    split = list(pool.map(split_crowd, seeds[:10]))
+def report_floods(report: Report, runs: Runs, seeds: Sequence[int]) -> None:
+    usual, larger = runs.of(crowd, seeds), runs.of(larger_crowd, seeds)
+    split = runs.of(split_crowd, seeds[:10])
     report.at_most(
         "bar 1: most calls in flight by the vendor's count", max(one.max_in_flight for one in usual + larger), 15
     )
@@ -139,9 +170,9 @@ def report_floods(report: Report, pool: Executor, seeds: Sequence[int]) -> None:
         report.at_most(f"estimate: share of waits longer than told, {priority.lower()}", share_longer, 0.6)
 
 
-def report_payers(report: Report, pool: Executor, seeds: Sequence[int]) -> None:
-    guarded = list(pool.map(hung, seeds))
-    naked = list(pool.map(hung_unguarded, seeds[:3]))
+def report_payers(report: Report, runs: Runs, seeds: Sequence[int]) -> None:
+    guarded = runs.of(hung, seeds)
+    naked = runs.of(hung_unguarded, seeds[:3])
     waits = [wait for one in guarded for wait in one.other_waits]
     naked_waits = [wait for one in naked for wait in one.other_waits]
     report.at_most("bar 9: wait of other payers p99, s, one payer hangs", quantile(waits, 0.99), 2.5)
@@ -152,23 +183,23 @@ def report_payers(report: Report, pool: Executor, seeds: Sequence[int]) -> None:
     report.at_most("bar 1: most calls in flight, one payer hangs", max(one.max_in_flight for one in guarded), 15)
 
 
-def report_tenants(report: Report, pool: Executor, seeds: Sequence[int], tenant_seeds: Sequence[int]) -> None:
-    report.at_most(
-        f"bar 10: widest gap, slot-s, {len(tenant_seeds)} seeds", max(pool.map(gap, tenant_seeds, chunksize=10)), 600.0
-    )
-    report.at_most("bar 10: widest gap in 300,000 slot-s, slot-s", max(pool.map(long_gap, seeds[:20])), 600.0)
-    report.control("bar 10: narrowest gap of any seed, round-robin", min(pool.map(round_robin_gap, seeds[:20])), 600.0)
-    errors = list(pool.map(weight_errors, seeds[:10]))
+def report_tenants(report: Report, runs: Runs, seeds: Sequence[int], tenant_seeds: Sequence[int]) -> None:
+    report.at_most(f"bar 10: widest gap, slot-s, {len(tenant_seeds)} seeds", max(runs.of(gap, tenant_seeds)), 600.0)
+    report.at_most("bar 10: widest gap in 300,000 slot-s, slot-s", max(runs.of(long_gap, seeds[:20])), 600.0)
+    report.control("bar 10: narrowest gap of any seed, round-robin", min(runs.of(round_robin_gap, seeds[:20])), 600.0)
+    errors = runs.of(weight_errors, seeds[:10])
     report.at_most("bar 11: worst error of a weighted share over 20,000 s", max(whole for whole, _ in errors), 0.02)
     report.at_most(
         f"bar 11: the same in the median window of {WINDOW_SECONDS:.0f} s", max(window for _, window in errors), 0.10
     )
-    report.at_most("bar 12: head start of a tenant that idled, slot-s", max(pool.map(head_start, seeds[:20])), 600.0)
-    report.control("bar 12: the same, least served first", min(pool.map(least_served_head_start, seeds[:5])), 600.0)
-    surges = list(pool.map(surge, seeds[:20]))
+    report.at_most("bar 12: head start of a tenant that idled, slot-s", max(runs.of(head_start, seeds[:20])), 600.0)
+    report.control("bar 12: the same, least served first", min(runs.of(least_served_head_start, seeds[:5])), 600.0)
+    surges, pressed = runs.of(surge, seeds[:20]), runs.of(surge_and_backlog, seeds[:20])
     for priority in (Priority.ENROLLMENT, Priority.BACKGROUND):
         longest = max(one.longest_wait[priority] for one in surges)
         report.at_most(f"bar 13: longest wait, s, {priority.lower()}, interactive overload 4/s", longest, 120.0)
+        slots = min(one.slots[priority] for one in pressed)
+        report.at_least(f"bar 13: slots in use, {priority.lower()} always waiting, overload 4/s", slots, 0.999)
 
 
 def main() -> int:
@@ -179,9 +210,10 @@ def main() -> int:
     options = parser.parse_args()
     report, seeds = Report(), range(options.seeds)
     with ProcessPoolExecutor(options.processes) as pool:
-        report_floods(report, pool, seeds)
-        report_payers(report, pool, seeds[:20])
-        report_tenants(report, pool, seeds, range(options.tenant_seeds))
+        runs = Runs(pool)
+        report_floods(report, runs, seeds)
+        report_payers(report, runs, seeds[:20])
+        report_tenants(report, runs, seeds, range(options.tenant_seeds))
     return int(report.failed)
 
 

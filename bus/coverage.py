@@ -82,7 +82,7 @@ class TimePeriod(StrEnum):
     OTHER = "OTHER"
 
 
-class Benefit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Benefit(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One row of what a plan pays, limits or leaves to the member."""
 
     kind: BenefitKind
@@ -98,7 +98,7 @@ class Benefit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     messages: tuple[str, ...] = ()
 
 
-class Coverage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Coverage(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A payer's answer: is this person covered, by which plan, and for what."""
 
     status: CoverageStatus

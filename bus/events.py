@@ -76,7 +76,7 @@ class Purpose(StrEnum):
     """A stale answer was given; this renews it in the background."""
 
 
-class Submitted(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Submitted(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A request was accepted."""
 
     payer_id: PayerId
@@ -91,7 +91,7 @@ class Submitted(Struct, frozen=True, kw_only=True, omit_defaults=True):
     purpose: Purpose = Purpose.ASKED
 
 
-class Enqueued(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Enqueued(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A request waits for a slot; again, with a higher attempt, when a retry was decided."""
 
     payer_id: PayerId
@@ -105,7 +105,7 @@ class Enqueued(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The call of the attempt before, if the exchange is proven over: its slot is free."""
 
 
-class Scheduled(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Scheduled(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A slot was leased for the request's call."""
 
     payer_id: PayerId
@@ -113,7 +113,7 @@ class Scheduled(Struct, frozen=True, kw_only=True, omit_defaults=True):
     lease_expires_at: datetime
 
 
-class Started(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Started(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The call may be in flight from here on: the payer counts it until it ends or the lease does."""
 
     payer_id: PayerId
@@ -121,7 +121,7 @@ class Started(Struct, frozen=True, kw_only=True, omit_defaults=True):
     lease_expires_at: datetime
 
 
-class Completed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Completed(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The payer answered. Terminal."""
 
     payer_id: PayerId
@@ -131,7 +131,7 @@ class Completed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     coverage: Coverage
 
 
-class Failed(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Failed(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """No answer, and no retry will bring one. Terminal."""
 
     payer_id: PayerId
@@ -139,20 +139,20 @@ class Failed(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_call: CallId | None = None
 
 
-class TimedOut(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class TimedOut(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The deadline passed. Terminal; a call under way runs on and feeds the cache."""
 
     payer_id: PayerId
     failure: Failure
 
 
-class Cancelled(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Cancelled(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Whoever asked gave up. Terminal; a call under way runs on and feeds the cache."""
 
     payer_id: PayerId
 
 
-class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Answered(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A call ended after everybody who waited for it had gone: its slot is free, its answer feeds the cache.
 
     Its subject is the call, not a request, so no request's fold sees it (docs/decisions/0002).
@@ -165,7 +165,7 @@ class Answered(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """None where the call brought no answer."""
 
 
-class Downtime(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Downtime(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A payer stopped answering, or answers again."""
 
     payer_id: PayerId
@@ -190,7 +190,7 @@ DATA_OF: Final[dict[EventType, type[EventData]]] = {
 TYPE_OF: Final[dict[type[EventData], EventType]] = {data: type_ for type_, data in DATA_OF.items()}
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class Event(Struct, frozen=True, gc=False, kw_only=True):
     """One thing that happened: CloudEvents 1.0 context attributes, our extensions, and typed data.
 
     `subject` is a request id, for `rte.answered` a call id, for `rte.downtime` a payer id. `tenant_id`, `member_id`,
@@ -226,7 +226,7 @@ class Event(Struct, frozen=True, kw_only=True):
         return None if self.sequence is None else RequestId(self.subject)
 
 
-class Recorded(Struct, frozen=True, kw_only=True):
+class Recorded(Struct, frozen=True, gc=False, kw_only=True):
     """An event and where it stands in the log."""
 
     position: int

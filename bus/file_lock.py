@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from bus.errors import LogLocked, LogUnavailable
+from bus.owner_only import close_to_others
 
 
 class FileLock:
@@ -39,6 +40,7 @@ class FileLock:
             raise LogLocked(
                 f"{path.with_suffix('')} is in use by process {holder}: end that process, or use another folder."
             ) from error
+        close_to_others(path)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         return cls(descriptor)

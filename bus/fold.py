@@ -52,7 +52,7 @@ class RequestStatus(StrEnum):
 _TERMINAL = frozenset({RequestStatus.COMPLETED, RequestStatus.FAILED, RequestStatus.TIMEOUT, RequestStatus.CANCELLED})
 
 
-class RequestState(Struct, frozen=True, kw_only=True):
+class RequestState(Struct, frozen=True, gc=False, kw_only=True):
     """A coverage request as its events tell it."""
 
     request_id: RequestId

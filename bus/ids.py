@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import secrets
 from typing import NewType, Protocol
@@ -24,8 +23,8 @@ class NewId(Protocol):
 
 
 def random_id() -> str:
-    """128 random bits as 26 lower-case letters and digits: safe in URLs, file names and GraphQL ids."""
-    return _readable(secrets.token_bytes(16))
+    """128 random bits in hexadecimal: safe in URLs, file names and GraphQL ids."""
+    return secrets.token_hex(16)
 
 
 def derived_id(*parts: str) -> str:
@@ -38,8 +37,4 @@ def derived_id(*parts: str) -> str:
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(4, "big"))
         digest.update(encoded)
-    return _readable(digest.digest()[:16])
-
-
-def _readable(raw: bytes) -> str:
-    return base64.b32encode(raw).decode().rstrip("=").lower()
+    return digest.digest()[:16].hex()

@@ -143,8 +143,13 @@ class RequestView(Protocol):
         """Every request that has not ended, oldest first; what a start rebuilds the queue from. Reads only these."""
         ...
 
-    async def people_asked_about(self, tenant_id: TenantId, member_id: MemberId, since: datetime) -> frozenset[str]:
-        """`Question.person_key` of everybody asked about (not: refreshed) for the member since then."""
+    async def people_asked_about(
+        self, tenant_id: TenantId, member_id: MemberId, caller: str, since: datetime
+    ) -> frozenset[str]:
+        """`Question.person_key` of everybody the caller asked about (not: refreshed) for the member since then.
+
+        `caller` is the `sub` of tokens: what others asked for the same member, such as a service, is not told.
+        """
         ...
 
     async def calls_unaccounted(self, leased_after: datetime) -> Sequence[Recorded]:

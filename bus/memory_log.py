@@ -44,6 +44,9 @@ class MemoryLog:
         """A new, empty log."""
         return cls(new_epoch())
 
+    async def probe(self) -> None:
+        """As `SqliteLog.probe`: memory can always be written."""
+
     async def close(self) -> None:
         """Refuse every further append and wake who waits."""
         self._closed = True
@@ -184,8 +187,10 @@ class MemoryLog:
             if not state.status.terminal:
                 yield state
 
-    async def people_asked_about(self, tenant_id: TenantId, member_id: MemberId, since: datetime) -> frozenset[str]:
-        return await self._people.since(tenant_id, member_id, since)
+    async def people_asked_about(
+        self, tenant_id: TenantId, member_id: MemberId, caller: str, since: datetime
+    ) -> frozenset[str]:
+        return await self._people.since(tenant_id, member_id, caller, since)
 
     async def _events_since(self, tenant_id: TenantId, member_id: MemberId, time: datetime) -> Sequence[Recorded]:
         of_member = self._by_member.get((tenant_id, member_id), [])

@@ -18,7 +18,7 @@ class Relationship(StrEnum):
     OTHER_ADULT = "OTHER_ADULT"
 
 
-class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Person(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """The subscriber: whose name is on the card."""
 
     member_id: str
@@ -28,7 +28,7 @@ class Person(Struct, frozen=True, kw_only=True, omit_defaults=True):
     date_of_birth: date
 
 
-class Dependent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Dependent(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Somebody covered through the subscriber, who has no card of their own."""
 
     first_name: str
@@ -37,7 +37,7 @@ class Dependent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     relationship: Relationship
 
 
-class Provider(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Provider(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Who asks: an organisation, or a person with first and last name; never both."""
 
     npi: str
@@ -46,7 +46,7 @@ class Provider(Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_name: str | None = None
 
 
-class Question(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Question(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One eligibility question with every default filled in."""
 
     member_id: MemberId

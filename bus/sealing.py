@@ -44,7 +44,7 @@ class PlainSealer:
 
     def unseal(self, tenant_id: TenantId, kept: bytes) -> bytes:  # noqa: ARG002 - the port names it
         if kept.startswith(_VERSION):
-            raise LogCorrupt("The data is encrypted: set the data key that it was written with.")
+            raise LogCorrupt("The data is encrypted: set the data key that it was written with (COVEY_DATA_KEY).")
         return kept
 
 

@@ -33,4 +33,6 @@ def fault(error: sqlite3.Error, path: Path) -> CoveyError:
                 f"{path} cannot be opened: see that it is there and that this user may write it and its folder."
             )
         case _:
-            return LogUnavailable(f"{path} cannot be read or written now ({error}): look after its disk.")
+            return LogUnavailable(
+                f"{path} cannot be read or written now ({error}): see that its disk works and has room."
+            )

@@ -14,11 +14,12 @@ from typing import Final, NamedTuple, Self
 
 from bus.clock import Clock
 from bus.ends import Ends
-from bus.errors import LogUnavailable
+from bus.errors import CoveyError, LogUnavailable
 from bus.events import Event, Recorded, Topic
 from bus.file_lock import FileLock
 from bus.ids import NewId, RequestId
 from bus.metrics import Metrics
+from bus.owner_only import keep_private
 from bus.sealing import PlainSealer, Sealer
 from bus.sqlite_deletion import checkpoint, delete_calls, delete_chunk, first_not_older, give_back
 from bus.sqlite_faults import faults_of
@@ -26,13 +27,15 @@ from bus.sqlite_pool import SqlitePool
 from bus.sqlite_reader import SqliteLogReader, end
 from bus.sqlite_requests import Progress, rebuild
 from bus.sqlite_rows import EventRows
-from bus.sqlite_schema import connect_to_write, floor, has_views, last_position, meta, prepare
+from bus.sqlite_schema import connect_to_write, floor, has_views, last_position, look, meta, prepare
 from bus.sqlite_writer import SqliteWriter, Written
 from bus.tail import Tail
 
 _TAIL_EVENTS: Final = 10_000
 _TAIL_BYTES: Final = 16 * 1024 * 1024
 _MEMBERS_REMEMBERED: Final = 10_000
+_TRIAL_SECONDS: Final = 1.0
+"""However often readiness is asked for, the disk pays for one trial in this time."""
 
 
 class _Opened(NamedTuple):
@@ -56,6 +59,8 @@ class SqliteLog(SqliteLogReader):
         self._floors = opened.floors
         self._ends = Ends(opened.ends)
         self._tail = Tail(self._ends, max_events=_TAIL_EVENTS, max_bytes=_TAIL_BYTES)
+        self._trying = asyncio.Lock()
+        self._tried_at = -_TRIAL_SECONDS
         self._writer = SqliteWriter(opened.connection, path, rows, opened.last_position, self._deliver)
 
     @classmethod
@@ -91,6 +96,17 @@ class SqliteLog(SqliteLogReader):
         results = await self._writer.append(events)
         self._metrics.append_seconds.observe(self._clock.monotonic() - begun)
         return results
+
+    async def probe(self) -> CoveyError | None:
+        """Why no event can be written now; None if one can. Asks the disk, or what it said within the last second.
+
+        Raises LogUnavailable if closed.
+        """
+        async with self._trying:
+            if self._clock.monotonic() - self._tried_at >= _TRIAL_SECONDS:
+                await self._writer.try_out()
+                self._tried_at = self._clock.monotonic()
+        return self._writer.fault
 
     async def read(self, topic: Topic, *, after: int, limit: int) -> Sequence[Recorded]:
         held = self._tail.read(topic, after=after, limit=limit)
@@ -137,7 +153,7 @@ class SqliteLog(SqliteLogReader):
 
 def _open(path: Path, new_epoch: NewId, sealer: Sealer, rows: EventRows, progress: Progress | None) -> _Opened:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise LogUnavailable(f"{path.parent} cannot be made ({error.strerror}): name another folder.") from error
     if path.exists() and not os.access(path, os.W_OK, effective_ids=True):  # SQLite would leave files beside it first
@@ -145,6 +161,8 @@ def _open(path: Path, new_epoch: NewId, sealer: Sealer, rows: EventRows, progres
     with ExitStack() as undo, faults_of(path):
         lock = FileLock.acquire(path.with_name(f"{path.name}.lock"))
         undo.callback(lock.release)
+        look(path, sealer)
+        _made_private(path)
         connection = connect_to_write(path)
         undo.callback(connection.close)
         prepare(connection, path, new_epoch, sealer)
@@ -160,3 +178,10 @@ def _open(path: Path, new_epoch: NewId, sealer: Sealer, rows: EventRows, progres
         )
         undo.pop_all()
     return opened
+
+
+def _made_private(path: Path) -> None:
+    try:
+        keep_private(path)
+    except OSError as error:
+        raise LogUnavailable(f"{path} cannot be made ({error.strerror}): look after its folder.") from error

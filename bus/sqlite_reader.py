@@ -189,8 +189,10 @@ class SqliteLogReader:
                 yield state
             position = states[-1].submitted_position
 
-    async def people_asked_about(self, tenant_id: TenantId, member_id: MemberId, since: datetime) -> frozenset[str]:
-        return await self._people.since(tenant_id, member_id, since)
+    async def people_asked_about(
+        self, tenant_id: TenantId, member_id: MemberId, caller: str, since: datetime
+    ) -> frozenset[str]:
+        return await self._people.since(tenant_id, member_id, caller, since)
 
     async def _submitted_since(self, tenant_id: TenantId, member_id: MemberId, time: datetime) -> Sequence[Recorded]:
         return await self._recorded(_SUBMITTED_SINCE, (tenant_id, member_id, to_microseconds(time)))

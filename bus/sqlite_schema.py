@@ -12,6 +12,7 @@ from bus.errors import LogCorrupt, LogUnavailable
 from bus.events import Topic
 from bus.ids import NewId, TenantId
 from bus.sealing import Sealer
+from bus.sqlite_look import looking_at, tables
 
 FORMAT: Final = 1
 """Of the events; a file of a newer one is refused."""
@@ -110,15 +111,23 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def prepare(connection: sqlite3.Connection, path: Path, new_epoch: NewId, sealer: Sealer) -> None:
-    """Make the tables in an empty file, or see that they are those of a log that this version and this key can read.
+def look(path: Path, sealer: Sealer) -> None:
+    """See, without changing anything, that the file is missing or empty, or a log that this version can read with this
+    key.
 
-    A file that is none is not changed. Raises LogCorrupt with the cure, LogUnavailable.
+    Raises LogCorrupt with the cure, sqlite3.Error.
     """
-    is_new = not _tables(connection)
-    if not is_new:
-        check(connection, path, sealer)
+    if not path.exists():
+        return
+    with looking_at(path) as connection:
+        if tables(connection):
+            check(connection, path, sealer)
+
+
+def prepare(connection: sqlite3.Connection, path: Path, new_epoch: NewId, sealer: Sealer) -> None:
+    """Set up a file that was looked at, and make the tables in an empty one. Raises LogUnavailable, sqlite3.Error."""
     set_up(connection, path)
+    is_new = not tables(connection)
     with transaction(connection):
         if is_new:
             _create(connection, new_epoch())
@@ -128,7 +137,7 @@ def prepare(connection: sqlite3.Connection, path: Path, new_epoch: NewId, sealer
 
 def check(connection: sqlite3.Connection, path: Path, sealer: Sealer) -> None:
     """See that the file is a log that this version and this key can read; raises LogCorrupt with the cure."""
-    if not {"meta", "events"} <= _tables(connection):
+    if not {"meta", "events"} <= tables(connection):
         raise LogCorrupt(f"{path} is an SQLite file of another program: name another file.")
     found = meta(connection, "format")
     if found != FORMAT:
@@ -179,11 +188,7 @@ def last_position(connection: sqlite3.Connection) -> int:
 
 def has_views(connection: sqlite3.Connection) -> bool:
     """Whether the views are there, whole, and of this version."""
-    return {"requests", "calls"} <= _tables(connection) and meta(connection, "views") == VIEWS_FORMAT
-
-
-def _tables(connection: sqlite3.Connection) -> set[str]:
-    return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    return {"requests", "calls"} <= tables(connection) and meta(connection, "views") == VIEWS_FORMAT
 
 
 def _create(connection: sqlite3.Connection, epoch: str) -> None:

@@ -14,12 +14,13 @@ from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
-from bus.errors import LogUnavailable
+from bus.errors import CoveyError, LogUnavailable
 from bus.events import Event, Recorded
 from bus.sqlite_faults import faults_of
 from bus.sqlite_requests import Standing, insert_events, record
 from bus.sqlite_rows import EventRows, Row
 from bus.sqlite_schema import touch, transaction
+from bus.sqlite_trial import write_trial
 
 _GROUP_JOBS: Final = 1_000
 _WAITING_EVENTS: Final = 10_000
@@ -77,6 +78,8 @@ class SqliteWriter:
         self._queue: queue.SimpleQueue[Append | Chore | None] = queue.SimpleQueue()
         self._waiting_events = 0
         self._closed = False
+        self.fault: CoveyError | None = None
+        """Why the newest write of an event, or the newest trial, failed; None if it did not."""
         self._thread = threading.Thread(target=self._work, name=f"log writer {path.name}", daemon=True)
         self._thread.start()
 
@@ -96,6 +99,16 @@ class SqliteWriter:
         result: asyncio.Future[T] = self._loop.create_future()
         self._queue.put(Chore(chore, result))
         return await result
+
+    async def try_out(self) -> None:
+        """Write as much as an event, and set `fault` accordingly. Raises LogUnavailable if closed."""
+        try:
+            await self.run(write_trial)
+        except CoveyError as error:
+            self._refuse_if_closed()
+            self.fault = error
+        else:
+            self.fault = None
 
     async def close(self) -> None:
         """Write what waits, refuse the rest, and let go of the file."""
@@ -172,12 +185,16 @@ class SqliteWriter:
             self._loop.call_soon_threadsafe(_resolve, chore.result, result)
 
     def _succeed(self, written: Written) -> None:
+        if written.recorded:
+            self.fault = None
         self._deliver(written)
         for append, result in zip(written.appends, written.results, strict=True):
             self._waiting_events -= len(append.events)
             _resolve(append.results, result)
 
     def _fail(self, appends: Sequence[Append], error: Exception) -> None:
+        if isinstance(error, CoveyError):
+            self.fault = error
         for append in appends:
             self._waiting_events -= len(append.events)
             _reject(append.results, error)

@@ -38,7 +38,11 @@ class _Holder(Struct, frozen=True, kw_only=True):
 
 
 class Connections:
-    """The registry of one instance. A socket is opened when accepted, and admitted once its caller is known."""
+    """The registry of one instance. A socket is opened when accepted, and admitted once its caller is known.
+
+    `max_connections` counts both. Those not admitted yet may have the places that are free, and a tenth more, so that
+    in a full house they can be told (only after the ack will all clients come back).
+    """
 
     def __init__(
         self, *, metrics: Metrics, max_connections: int = 10_000, per_member: int = 50, per_service: int = 1000
@@ -47,18 +51,28 @@ class Connections:
         self._max_connections = max_connections
         self._per_member = per_member
         self._per_service = per_service
-        self._open: set[Connection] = set()
+        self._waiting: dict[Connection, None] = {}
+        """In the order of their coming."""
         self._holders: dict[Connection, _Holder] = {}
         self._counts: Counter[_Holder] = Counter()
 
     def __len__(self) -> int:
         """Open sockets, whether their caller is known or not."""
-        return len(self._open)
+        return len(self._waiting) + len(self._holders)
 
-    def open(self, connection: Connection) -> None:
-        """A handshake was accepted."""
-        self._open.add(connection)
-        self._metrics.connections.set(len(self._open))
+    def open(self, connection: Connection) -> Connection | None:
+        """A handshake was accepted; give the socket that has to go for it, and counts no more.
+
+        That is the one which has waited longest: honest clients say who they are at once, so that whoever floods the
+        instance with silent sockets crowds out its own.
+        """
+        self._waiting[connection] = None
+        room = max(self._max_connections - len(self._holders), 0) + max(self._max_connections // 10, 1)
+        crowded_out = next(iter(self._waiting)) if len(self._waiting) > room else None
+        if crowded_out is not None:
+            del self._waiting[crowded_out]
+        self._metrics.connections.set(len(self))
+        return crowded_out
 
     def admit(self, connection: Connection, caller: Caller) -> None:
         """Count the socket for its caller. Raises TooManyConnections."""
@@ -68,14 +82,15 @@ class Connections:
         limit = self._per_service if holder.kind == "service" else self._per_member
         if self._counts[holder] >= limit:
             raise TooManyConnections(f"Too many sockets: a {holder.kind} may have {limit} at once.")
+        self._waiting.pop(connection, None)
         self._holders[connection] = holder
         self._counts[holder] += 1
 
     def close(self, connection: Connection) -> None:
         """The socket is gone. Again changes nothing."""
-        self._open.discard(connection)
-        self._metrics.connections.set(len(self._open))
+        self._waiting.pop(connection, None)
         holder = self._holders.pop(connection, None)
+        self._metrics.connections.set(len(self))
         if holder is not None:
             self._counts[holder] -= 1
             if not self._counts[holder]:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from bus.ids import MemberId, TenantId
+from bus.owner_only import close_to_others
 from delivery.caller import Role
 from delivery.claims import AUDIENCE
 from delivery.errors import KeyUnusable
@@ -36,7 +37,7 @@ class DevelopmentKey:
 
     @classmethod
     def in_folder(cls, folder: Path) -> DevelopmentKey:
-        """The key of this folder, made with mode 0600 if there is none yet. Raises KeyUnusable.
+        """The key of this folder, made if there is none yet, and readable by its owner only. Raises KeyUnusable.
 
         Several processes may do this at once: all get the same key.
         """
@@ -44,6 +45,7 @@ class DevelopmentKey:
         try:
             if not path.exists():
                 _write_once(path)
+            close_to_others(path)
             private_key = load_pem_private_key(path.read_bytes(), password=None)
         except OSError as error:
             raise KeyUnusable(
@@ -98,7 +100,7 @@ def sign_development_token(
 def _write_once(path: Path) -> None:
     """Make the file whole or not at all; one that another process made meanwhile stays."""
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".development-key-")  # made with mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:

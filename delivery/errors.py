@@ -5,9 +5,13 @@ CoveyError
 │   ├── BadRequest              mend the request; the same one fails again
 │   │   ├── MethodNotAllowed    ask by POST
 │   │   ├── NotAcceptable       accept JSON
+│   │   ├── RequestTooSlow      send faster
 │   │   ├── BodyTooLarge        send less
+│   │   ├── UrlTooLong          put nothing into the URL
+│   │   ├── HeadTooLarge        send fewer or shorter headers
 │   │   └── MediaTypeUnsupported  send JSON
 │   ├── TokenRefused            get another token
+│   ├── PageRefused             open the page itself, by an address of this server
 │   ├── ConnectTokenRefused     fetch connect tokens with the member's own token
 │   ├── RateLimited             ask less often
 │   └── Unavailable             ask again, here or of another instance
@@ -71,10 +75,28 @@ class NotAcceptable(BadRequest):
     status = 406
 
 
+class RequestTooSlow(BadRequest):
+    """The request did not come whole within its time."""
+
+    status = 408
+
+
 class BodyTooLarge(BadRequest):
     """The body is over the limit; the rest of it was not read."""
 
     status = 413
+
+
+class UrlTooLong(BadRequest):
+    """The URL is over the limit; Covey wants nothing in it."""
+
+    status = 414
+
+
+class HeadTooLarge(BadRequest):
+    """Request line and headers are over the limit."""
+
+    status = 431
 
 
 class MediaTypeUnsupported(BadRequest):
@@ -88,6 +110,13 @@ class TokenRefused(RequestRefused):
 
     code = ErrorCode.UNAUTHENTICATED
     status = 401
+
+
+class PageRefused(RequestRefused):
+    """The page with a token in it is not given to other sites, nor under a name that may be another site's."""
+
+    code = ErrorCode.FORBIDDEN
+    status = 403
 
 
 class ConnectTokenRefused(RequestRefused):

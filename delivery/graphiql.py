@@ -10,13 +10,16 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from bus.ids import MemberId
+from delivery.errors import PageRefused
+from delivery.same_site import check_page_request
 
 _ASSETS: Final = "/graphql/assets/"
 _OURS: Final = ("graphiql.css", "graphiql.js", "examples.js")
@@ -49,9 +52,15 @@ class GraphiqlPage:
     CDN, the same files held to the same hashes.
     """
 
-    def __init__(self, web: Path, *, mint_token: Callable[[], str], member_id: MemberId) -> None:
-        """Each time it is loaded the page holds a new token of `mint_token`, and asks in the name of that member."""
+    def __init__(
+        self, web: Path, *, mint_token: Callable[[], str], member_id: MemberId, public_host: str | None = None
+    ) -> None:
+        """Each time it is loaded the page holds a new token of `mint_token`, and asks in the name of that member.
+
+        It is served on this machine's own names, and on `public_host`, in lower case.
+        """
         self._web = web
+        self._public_host = public_host
         self._mint_token = mint_token
         self._member_id = member_id
         self._template = Template((web / "graphiql.html").read_text())
@@ -68,7 +77,13 @@ class GraphiqlPage:
         return Route(_ASSETS + "{path:path}", self._serve, methods=["GET"], name="graphiql-assets")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.render()(scope, receive, send)
+        try:
+            check_page_request(Headers(scope=scope), self._public_host)
+        except PageRefused as refusal:
+            response: Response = PlainTextResponse(f"{refusal}\n", refusal.status, {"cache-control": "no-store"})
+        else:
+            response = self.render()
+        await response(scope, receive, send)
 
     def render(self) -> Response:
         """The page, with headers that let it talk to nobody but this server."""

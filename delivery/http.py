@@ -6,6 +6,7 @@ large is not read on.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from delivery.errors import (
     MediaTypeUnsupported,
     MethodNotAllowed,
     RequestRefused,
+    RequestTooSlow,
     TokenRefused,
 )
 from delivery.rates import Rates
@@ -61,8 +63,10 @@ class HttpDoor:
         context_factory: Callable[[Caller], object],
         answers: Answers,
         body_limit_bytes: int = 64 * 1024,
+        body_seconds: float = 20.0,
         page: ASGIApp | None = None,
     ) -> None:
+        """A body has to come whole within `body_seconds`: 64 KiB are that slow on no network that is of use."""
         self._schema = schema
         self._verifier = verifier
         self._rates = rates
@@ -70,6 +74,7 @@ class HttpDoor:
         self._context_factory = context_factory
         self._answers = answers
         self._body_limit_bytes = body_limit_bytes
+        self._body_seconds = body_seconds
         self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,7 +111,12 @@ class HttpDoor:
             raise TokenRefused("A token is needed: `Authorization: Bearer TOKEN`.")
         caller = await self._verifier.verify(bearer_token(headers["authorization"]), Door.HTTP)
         self._rates.take(caller)
-        return await self._execute(await self._body(receive), caller, form)
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                body = await self._body(receive)
+        except TimeoutError:
+            raise RequestTooSlow(f"The body did not come within {self._body_seconds:g} s: send it faster.") from None
+        return await self._execute(body, caller, form)
 
     def _check_announced_length(self, headers: dict[str, str]) -> None:
         length = headers.get("content-length", "")
@@ -177,7 +187,7 @@ def _refused(refusal: RequestRefused) -> _Answer:
         headers.append((b"allow", b"POST"))
     if isinstance(refusal, TokenRefused):
         headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(refusal, BodyTooLarge | Draining):
+    if isinstance(refusal, BodyTooLarge | RequestTooSlow | Draining):
         headers.append((b"connection", b"close"))  # the server reads no further, and takes no more on this connection
     if refusal.retry_after_seconds is not None:
         headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))

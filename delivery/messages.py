@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from delivery.errors import MessageMalformed
-from delivery.request import GraphQLRequest
+from delivery.request import GraphQLRequest, finite, in_graphqls_words, is_number_too_large
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
 
@@ -47,19 +47,48 @@ class Complete(Struct, frozen=True, tag_field="type", tag="complete"):
     id: OperationId
 
 
-ClientMessage = ConnectionInit | Ping | Pong | Subscribe | Complete
+class Unanswerable(Struct, frozen=True):
+    """A `subscribe` that follows the protocol, and whose variables no operation could take: not the socket's fault."""
 
-_decoder: Final = msgspec.json.Decoder(ClientMessage)
+    id: OperationId
+    reason: str
+
+
+_Message = ConnectionInit | Ping | Pong | Subscribe | Complete
+ClientMessage = _Message | Unanswerable
+
+
+class _Addressed(Struct, frozen=True, tag_field="type", tag="subscribe"):
+    """A `subscribe` of which only the id is read."""
+
+    id: OperationId
+
+
+_decoder: Final = msgspec.json.Decoder(_Message, float_hook=finite)
+_id_decoder: Final = msgspec.json.Decoder(_Addressed)
 
 
 def read_message(text: str) -> ClientMessage:
     """Read one message. Raises MessageMalformed, whose words name a member and the types, never a value."""
     try:
-        message: ClientMessage = _decoder.decode(text)
+        message: _Message = _decoder.decode(text)
     except msgspec.ValidationError as error:
+        if is_number_too_large(error) and (operation_id := _subscribed_id(text)) is not None:
+            return Unanswerable(operation_id, f"The variables cannot be read: {error}.")
         # The decoder repeats a tag that it does not know; every other error of its names types only.
-        reason = "Unknown message type" if str(error).startswith("Invalid value") else f"Malformed message: {error}"
+        reason = (
+            "Unknown message type"
+            if str(error).startswith("Invalid value")
+            else f"Malformed message: {in_graphqls_words(error)}"
+        )
         raise MessageMalformed(reason) from None
     except (ValueError, RecursionError):
         raise MessageMalformed("Malformed message: not JSON") from None
     return message
+
+
+def _subscribed_id(text: str) -> str | None:
+    try:
+        return _id_decoder.decode(text).id
+    except msgspec.ValidationError:  # another message than `subscribe`
+        return None

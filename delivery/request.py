@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from math import isfinite
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +22,32 @@ class GraphQLRequest(Struct, frozen=True, kw_only=True, rename="camel"):
     """Any keys are accepted; none is used yet."""
 
 
-_decoder: Final = msgspec.json.Decoder(GraphQLRequest)
+_TOO_LARGE: Final = "a number is too large"
+
+
+def finite(number: str) -> float:
+    """A `float_hook` for decoders: without it the decoder's words for `1e400` are its own. Raises ValueError."""
+    value = float(number)
+    if not isfinite(value):
+        raise ValueError(_TOO_LARGE)
+    return value
+
+
+def is_number_too_large(error: msgspec.ValidationError) -> bool:
+    """Whether what was decoded is JSON with nothing wrong but a number that no variable could hold."""
+    return str(error).startswith((_TOO_LARGE, "Integer value out of range"))
+
+
+_DECODERS_NAMES: Final = re.compile(r"(?<=`)(str|int|float|bool)(?=[` ])")
+_GRAPHQLS_NAMES: Final = {"str": "String", "int": "Int", "float": "Float", "bool": "Boolean"}
+
+
+def in_graphqls_words(error: msgspec.ValidationError) -> str:
+    """What the decoder says, with types by the names that clients know."""
+    return _DECODERS_NAMES.sub(lambda found: _GRAPHQLS_NAMES[found[1]], str(error))
+
+
+_decoder: Final = msgspec.json.Decoder(GraphQLRequest, float_hook=finite)
 
 
 def read_request(body: bytes) -> GraphQLRequest:
@@ -33,6 +60,6 @@ def read_request(body: bytes) -> GraphQLRequest:
     except msgspec.ValidationError as error:
         if body.lstrip().startswith(b"["):
             raise BadRequest("Batches are not served: send one operation a request.") from None
-        raise BadRequest(f"The body is no GraphQL request: {error}.") from None
+        raise BadRequest(f"The body is no GraphQL request: {in_graphqls_words(error)}.") from None
     except (ValueError, RecursionError):
         raise BadRequest("The body is not JSON in UTF-8.") from None

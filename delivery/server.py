@@ -14,6 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import HANDLED_SIGNALS
 
+from delivery.senders import SenderGuard
 from delivery.stall import StallGuard
 
 _GRACEFUL_SECONDS: Final = 10
@@ -25,7 +26,8 @@ def server_config(
     *,
     host: str,
     port: int,
-    protocol: type[StallGuard],
+    http_protocol: type[SenderGuard],
+    socket_protocol: type[StallGuard],
     message_limit_bytes: int = 64 * 1024,
     ping_seconds: float = 20.0,
 ) -> uvicorn.Config:
@@ -38,13 +40,13 @@ def server_config(
         app,
         host=host,
         port=port,
-        http="httptools",
-        ws=protocol,
+        http=http_protocol,
+        ws=socket_protocol,
         ws_max_size=message_limit_bytes,
         ws_ping_interval=ping_seconds,
         ws_ping_timeout=ping_seconds,
         ws_per_message_deflate=False,
-        lifespan="on",
+        lifespan="off",  # everything is started before the server and ended after it
         log_config=None,
         log_level="warning",
         access_log=False,

@@ -26,13 +26,22 @@ from bus.clock import Clock
 from bus.metrics import Metrics
 from delivery.answers import Answers, is_request_error, refusal_entry
 from delivery.caller import Caller
-from delivery.connections import Connections
+from delivery.connections import Connection, Connections
 from delivery.credentials import connection_token
 from delivery.drain import Drain
 from delivery.endings import Ending
-from delivery.errors import Draining, MessageMalformed, RateLimited, TokenRefused, Unavailable
+from delivery.errors import BadRequest, Draining, MessageMalformed, RateLimited, TokenRefused, Unavailable
 from delivery.frames import Frames
-from delivery.messages import SUBPROTOCOL, ClientMessage, Complete, ConnectionInit, Ping, Pong, Subscribe
+from delivery.messages import (
+    SUBPROTOCOL,
+    ClientMessage,
+    Complete,
+    ConnectionInit,
+    Ping,
+    Pong,
+    Subscribe,
+    Unanswerable,
+)
 from delivery.rates import Rates
 from delivery.request import GraphQLRequest
 from delivery.tokens import Door, TokenVerifier
@@ -71,8 +80,10 @@ class SocketDoor:
             await frames.end(Ending.SUBPROTOCOL, f"Subprotocol not acceptable: use {SUBPROTOCOL}")
             return
         conversation = Conversation(self, frames)
-        self.connections.open(conversation)
+        crowded_out = self.connections.open(conversation)
         try:
+            if crowded_out is not None:
+                conversation.take_the_place_of(crowded_out)
             await conversation.handle()
         finally:
             self.connections.close(conversation)
@@ -102,6 +113,11 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
             for operation_id in list(self.operations):
                 await self.cleanup_operation(operation_id)
             await self._frames.end(ending, reason)
+
+    def take_the_place_of(self, other: Connection) -> None:
+        """Have the other closed, without waiting for a peer that may not read."""
+        words = "This instance has all the sockets it takes: try again."
+        self._start(other.end(Ending.TRY_LATER, words), "socket crowding out")
 
     async def handle(self) -> None:
         """Talk until either side closes. Never raises: what nobody expected closes with 4500."""
@@ -154,6 +170,8 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
                 pass
             case Subscribe():
                 await self._subscribe(message.id, message.payload)
+            case Unanswerable():
+                await self._subscribe(message.id, BadRequest(message.reason))
             case Complete():
                 await self.cleanup_operation(message.id)
             case _:
@@ -192,7 +210,7 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
             await clock.sleep(min(left, _LONGEST_SLEEP_SECONDS))
         await self.end(Ending.EXPIRED, "The token has ended: connect again with a new one.")
 
-    async def _subscribe(self, operation_id: str, request: GraphQLRequest) -> None:
+    async def _subscribe(self, operation_id: str, request: GraphQLRequest | BadRequest) -> None:
         if self._caller is None or not self.connection_acknowledged:
             await self.end(Ending.NOT_ACKNOWLEDGED, "Unauthorized")
             return
@@ -201,7 +219,9 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
             return
         try:
             self._check_limits(self._caller)
-        except RateLimited as refusal:
+            if isinstance(request, BadRequest):
+                raise request
+        except (RateLimited, BadRequest) as refusal:
             await self._frames.send_json({"id": operation_id, "type": "error", "payload": [refusal_entry(refusal)]})
             return
         operation = Operation(self, operation_id, request.query, request.variables, request.operation_name)

@@ -11,6 +11,8 @@ from msgspec import Struct
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from bus.metrics import Metrics
+from delivery.errors import BadRequest
+from delivery.senders import raw_answer
 
 
 class StallLimits(Struct, frozen=True, kw_only=True):
@@ -40,6 +42,12 @@ class StallGuard(WebSocketsSansIOProtocol):
         self.transport.set_write_buffer_limits(high=self.limits.buffer_bytes)
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.kernel_buffer_bytes)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:  # uvicorn would never answer
+            self.transport.write(raw_answer(BadRequest("This is no WebSocket handshake: its headers cannot be read.")))
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -5,8 +5,9 @@ Caches, caps and breakers go by that id, so two of them for one payer would be t
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,9 @@ from payer.errors import DirectoryInvalid
 _FILE: Final = Path(__file__).with_name("payers.json")
 _LONGEST_GIVEN: Final = 80
 _SIMILAR: Final = 0.5
+_A_BEGINNING: Final = 0.9
+"""How alike a name is to its own beginning: as good as one that is nearly the same."""
+_GUESSES_REMEMBERED: Final = 1_024
 
 
 class PayerRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,7 +42,7 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Directory:
-    """Finds payers by whatever they are called. Does not change once made."""
+    """Finds payers by whatever they are called. Does not change once made; what it guessed lately it remembers."""
 
     def __init__(self, payers: Iterable[PayerRecord]) -> None:
         """Raises DirectoryInvalid where an id or alias is empty or leads to two payers."""
@@ -52,6 +56,8 @@ class Directory:
                 if other is not payer:
                     raise DirectoryInvalid(f"{key!r} is an id or alias of two payers: {other.id!r} and {payer.id!r}.")
         self._by_id = {payer.id: payer for payer in self._payers}
+        self._names = tuple((payer, _names(payer)) for payer in self._payers)
+        self._ranked = lru_cache(_GUESSES_REMEMBERED)(self._rank)
 
     @classmethod
     def load(cls, include_simulated: bool, path: Path = _FILE) -> Directory:
@@ -75,27 +81,42 @@ class Directory:
 
     def nearest(self, given: str, limit: int = 3) -> tuple[PayerRecord, ...]:
         """Payers that may have been meant, the likeliest first; none where nothing is alike."""
-        wanted = _folded(given[:_LONGEST_GIVEN])
-        ranked = [(max(_likeness(wanted, key) for key in _names(payer)), payer) for payer in self._payers]
-        likely = sorted((entry for entry in ranked if entry[0] >= _SIMILAR), key=lambda entry: -entry[0])
-        return tuple(payer for _, payer in likely[:limit])
+        return self._ranked(_folded(given[:_LONGEST_GIVEN]))[:limit]
+
+    def _rank(self, wanted: str) -> tuple[PayerRecord, ...]:
+        matcher = SequenceMatcher(b=wanted)  # it keeps what it found out about its second text
+        likely = [(likeness, payer) for payer, names in self._names if (likeness := _likeness(wanted, names, matcher))]
+        return tuple(payer for _, payer in sorted(likely, key=lambda entry: -entry[0]))
 
     def search(self, text: str | None) -> Sequence[PayerRecord]:
         """The payers with the text in a name, id or alias (all of them without one), by name."""
         wanted = _folded(text or "")
-        return tuple(payer for payer in self._payers if any(wanted in name for name in _names(payer)))
+        return tuple(payer for payer, names in self._names if any(wanted in name for name in names))
 
 
 def _folded(given: str) -> str:
     return given.strip().casefold()
 
 
-def _names(payer: PayerRecord) -> list[str]:
-    return [_folded(name) for name in (payer.id, payer.name, *payer.aliases)]
+def _names(payer: PayerRecord) -> tuple[str, ...]:
+    return tuple(_folded(name) for name in (payer.id, payer.name, *payer.aliases))
 
 
-def _likeness(wanted: str, name: str) -> float:
-    """From 0 to 1; a name that begins with what was given is as good as one that is nearly the same."""
-    if wanted and name.startswith(wanted):
-        return 0.9
-    return difflib.SequenceMatcher(None, wanted, name).ratio()
+def _likeness(wanted: str, names: Iterable[str], matcher: SequenceMatcher[str]) -> float:
+    """How alike the likeliest of the names is to what is wanted, from 0 to 1; 0 where none is alike.
+
+    `matcher` has what is wanted as its second text. The true likeness costs many times what its upper bounds cost, so
+    only names that may yet win are measured.
+    """
+    best, least = 0.0, _SIMILAR
+    for name in names:
+        if wanted and name.startswith(wanted):
+            likeness = _A_BEGINNING
+        else:
+            matcher.set_seq1(name)
+            if matcher.real_quick_ratio() < least or matcher.quick_ratio() < least:
+                continue
+            likeness = matcher.ratio()
+        if likeness >= least:
+            best = least = likeness
+    return best

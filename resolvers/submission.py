@@ -137,7 +137,7 @@ class Submission:
     def _limited(self, caller: Caller, question: Question) -> AbstractAsyncContextManager[Refused | None]:
         if caller.is_service:
             return nullcontext()
-        return self._people.asking(caller.tenant_id, question)
+        return self._people.asking(caller, question)
 
     async def _from_cache(self, caller: Caller, question: Question, mode: CacheMode) -> Answered | None:
         held = await self._held(caller, question, mode)

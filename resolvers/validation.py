@@ -24,14 +24,19 @@ QUESTION: Final[Path] = ("input", "question")
 """Where a submission has its question."""
 
 _X12_DELIMITERS: Final = frozenset("*~:^")
-_CONTROL: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode categories that no name holds: controls, halves of surrogate pairs, line and paragraph separators."""
+_MEANINGLESS: Final = frozenset({"Cc", "Cs", "Cn", "Co", "Zl", "Zp"})
+"""Unicode categories that nothing given holds: controls, halves of surrogate pairs, code points that stand for no
+character or for a private one, line and paragraph separators."""
+_INVISIBLE: Final = frozenset({"Cf"})
+"""Marks of formatting. Ids that differ in these alone look the same, so no id holds them; names come with them where
+they are pasted, or rightly in some scripts, and lose them."""
 _FIRST_BIRTH: Final = date(1900, 1, 1)
 _SERVICE_TYPES_MAX: Final = 10
 _SERVICE_TYPE: Final = re.compile(r"[A-Z0-9]{1,2}")
 _NPI: Final = re.compile(r"[0-9]{10}")
 _NPI_PREFIX: Final = "80840"
 """Stands before an NPI when its check digit is computed: the United States' health card issuer."""
+_LONGEST_NAME: Final = 60
 _IDEMPOTENCY_KEY: Final = re.compile(r"[\x20-\x7e]{1,128}")
 
 
@@ -79,11 +84,11 @@ class InputRules:
 
     def _question_problems(self, given: GivenQuestion, path: Path) -> Iterator[InputProblem]:
         today = self._clock.now().date()
-        yield from _text((*path, "memberId"), given.member_id, 1, 256)
+        yield from _member_id_problems((*path, "memberId"), given.member_id)
         if given.provider is not None:
             yield from _provider_problems((*path, "provider"), given.provider)
         yield from _person_problems((*path, "subscriber"), given.subscriber, today)
-        yield from _x12_text((*path, "subscriber", "memberId"), given.subscriber.member_id, 2, 80)
+        yield from _id((*path, "subscriber", "memberId"), given.subscriber.member_id, 2, 80, _X12_DELIMITERS)
         if given.dependent is not None:
             yield from _person_problems((*path, "dependent"), given.dependent, today)
         yield from _service_type_problems((*path, "serviceTypeCodes"), given.service_type_codes)
@@ -102,8 +107,8 @@ def _submission_problems(given: GivenSubmission) -> Iterator[InputProblem]:
 
 
 def _person_problems(path: Path, person: Person | Dependent, today: date) -> Iterator[InputProblem]:
-    yield from _x12_text((*path, "firstName"), person.first_name, 1, 60)
-    yield from _x12_text((*path, "lastName"), person.last_name, 1, 60)
+    yield from _name((*path, "firstName"), person.first_name)
+    yield from _name((*path, "lastName"), person.last_name)
     yield from _date((*path, "dateOfBirth"), person.date_of_birth, _FIRST_BIRTH, today)
 
 
@@ -123,7 +128,7 @@ def _provider_problems(path: Path, provider: Provider) -> Iterator[InputProblem]
         yield _problem(path, ProblemCode.CONFLICT, message)
     for field, name in names.items():
         if name is not None:
-            yield from _x12_text((*path, field), name, 1, 60)
+            yield from _name((*path, field), name)
 
 
 def _service_type_problems(path: Path, codes: tuple[str, ...]) -> Iterator[InputProblem]:
@@ -136,18 +141,49 @@ def _service_type_problems(path: Path, codes: tuple[str, ...]) -> Iterator[Input
             yield _problem((*path, str(index)), ProblemCode.FORMAT, message)
 
 
-def _x12_text(path: Path, text: str, least: int, most: int) -> Iterator[InputProblem]:
-    yield from _text(path, text, least, most, _X12_DELIMITERS)
+def _member_id_problems(path: Path, text: str) -> Iterator[InputProblem]:
+    """Ours is taken to the letter: with a space around it, it would be somebody else's."""
+    problems = list(_id(path, text, 1, 256))
+    if not problems and text != text.strip():
+        message = "White space at the beginning and the end is not allowed: leave it out."
+        problems.append(_problem(path, ProblemCode.CHARACTERS, message))
+    yield from problems
 
 
-def _text(path: Path, text: str, least: int, most: int, barred: frozenset[str] = frozenset()) -> Iterator[InputProblem]:
+def _id(path: Path, text: str, least: int, most: int, barred: frozenset[str] = frozenset()) -> Iterator[InputProblem]:
     if not least <= len(text.strip()) <= len(text) <= most:
-        yield _problem(path, ProblemCode.LENGTH, f"{least} to {most} characters are allowed.")
-    elif any(character in barred or unicodedata.category(character) in _CONTROL for character in text):
-        message = "Control characters are not allowed."
-        if barred:
-            message = f"Control characters and {' '.join(sorted(barred))} are not allowed."
+        yield _length(path, least, most)
+    elif _holds(text, _MEANINGLESS | _INVISIBLE, barred):
+        message = (
+            f"{_named('Control and invisible characters', barred)} are not allowed: type it, rather than paste it."
+        )
         yield _problem(path, ProblemCode.CHARACTERS, message)
+
+
+def _name(path: Path, text: str) -> Iterator[InputProblem]:
+    if not text.strip() or len(text) > _LONGEST_NAME or len(_clean(text)) > _LONGEST_NAME:
+        yield _length(path, 1, _LONGEST_NAME)
+    elif _holds(text, _MEANINGLESS, _X12_DELIMITERS):
+        message = f"{_named('Control characters', _X12_DELIMITERS)} are not allowed."
+        yield _problem(path, ProblemCode.CHARACTERS, message)
+    elif not any(character.isalpha() for character in text):
+        yield _problem(path, ProblemCode.CHARACTERS, "A name holds at least one letter.")
+
+
+def _holds(text: str, categories: frozenset[str], barred: frozenset[str]) -> bool:
+    if not barred.isdisjoint(text):
+        return True
+    if text.isascii() and text.isprintable():  # as nearly all are, and it costs a tenth
+        return False
+    return any(unicodedata.category(character) in categories for character in text)
+
+
+def _length(path: Path, least: int, most: int) -> InputProblem:
+    return _problem(path, ProblemCode.LENGTH, f"{least} to {most} characters are allowed.")
+
+
+def _named(kinds: str, barred: frozenset[str]) -> str:
+    return f"{kinds} and {' '.join(sorted(barred))}" if barred else kinds
 
 
 def _date(path: Path, day: date, first: date, last: date) -> Iterator[InputProblem]:
@@ -176,8 +212,12 @@ def _month_end(day: date) -> date:
     return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
 
 
-def _clean(text: str) -> str:
-    return " ".join(text.split())
+def _clean(name: str) -> str:
+    """The same for two spellings of a name that look the same."""
+    if name.isascii():
+        return " ".join(name.split())
+    visible = "".join(character for character in name if unicodedata.category(character) not in _INVISIBLE)
+    return " ".join(unicodedata.normalize("NFC", visible).split())
 
 
 def _clean_person(person: Person) -> Person:

@@ -18,7 +18,7 @@ RENEWAL_SECONDS: Final = 10.0
 """How often an instance says that it lives (see `Admission.renew`)."""
 
 
-class Ask(Struct, frozen=True, kw_only=True):
+class Ask(Struct, frozen=True, gc=False, kw_only=True):
     """A request that wants its question answered."""
 
     request_id: RequestId
@@ -32,7 +32,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     """A retry waits at least until then."""
 
 
-class Place(Struct, frozen=True, kw_only=True):
+class Place(Struct, frozen=True, gc=False, kw_only=True):
     """Where a request stands while it waits."""
 
     queue_position: int
@@ -41,14 +41,14 @@ class Place(Struct, frozen=True, kw_only=True):
     """None while nothing is known of recent calls."""
 
 
-class Joined(Struct, frozen=True, kw_only=True):
+class Joined(Struct, frozen=True, gc=False, kw_only=True):
     """The question is already being asked: the request waits for this call."""
 
     call_id: CallId
     lease_expires: float
 
 
-class Grant(Struct, frozen=True, kw_only=True):
+class Grant(Struct, frozen=True, gc=False, kw_only=True):
     """A slot leased for one call: record it, then make the call, then settle it."""
 
     call_id: CallId
@@ -85,14 +85,14 @@ class BreakerState(StrEnum):
     HALF_OPEN = "HALF_OPEN"
 
 
-class BreakerChange(Struct, frozen=True, kw_only=True):
+class BreakerChange(Struct, frozen=True, gc=False, kw_only=True):
     """A payer was found down, or answers again."""
 
     payer_id: PayerId
     available: bool
 
 
-class Settled(Struct, frozen=True, kw_only=True):
+class Settled(Struct, frozen=True, gc=False, kw_only=True):
     """What a call's end means."""
 
     waiters: tuple[RequestId, ...]
@@ -100,7 +100,7 @@ class Settled(Struct, frozen=True, kw_only=True):
     breaker: BreakerChange | None
 
 
-class ClassStatus(Struct, frozen=True, kw_only=True):
+class ClassStatus(Struct, frozen=True, gc=False, kw_only=True):
     """One priority class: how many calls wait, and how many are made."""
 
     priority: Priority
@@ -108,13 +108,13 @@ class ClassStatus(Struct, frozen=True, kw_only=True):
     in_flight: int
 
 
-class TenantStatus(Struct, frozen=True, kw_only=True):
+class TenantStatus(Struct, frozen=True, gc=False, kw_only=True):
     tenant_id: TenantId
     waiting: int
     in_flight: int
 
 
-class PayerStatus(Struct, frozen=True, kw_only=True):
+class PayerStatus(Struct, frozen=True, gc=False, kw_only=True):
     payer_id: PayerId
     waiting: int
     in_flight: int
@@ -123,7 +123,7 @@ class PayerStatus(Struct, frozen=True, kw_only=True):
     """Of its recent calls."""
 
 
-class AdmissionStatus(Struct, frozen=True, kw_only=True):
+class AdmissionStatus(Struct, frozen=True, gc=False, kw_only=True):
     """A picture for operators; holds no health data."""
 
     slots: int

@@ -73,7 +73,7 @@ class AdmissionCore:
         if waiting < self._policy.queue_limit:
             return
         of_tenant = self._waiting.tenants.get(tenant_id, Counter())
-        tenants = len(self._waiting.tenants.keys() | {tenant_id})
+        tenants = len(self._waiting.tenants) + (tenant_id not in self._waiting.tenants)
         if sum(of_tenant[other] for other in urgent) >= self._policy.queue_limit // tenants:
             raise QueueFull(self._retry_after_seconds(waiting))
 

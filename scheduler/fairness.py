@@ -11,6 +11,7 @@ the one with the earliest deadline: deadlines are set by whoever asks, and must 
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, insort
 from collections.abc import Collection, Mapping
 from math import ceil
@@ -37,7 +38,7 @@ class _Lane:
     __slots__ = ("flights", "sequences")
 
     def __init__(self) -> None:
-        self.sequences: list[int] = []
+        self.sequences = array("q")
         self.flights: dict[int, Flight] = {}
 
     def add(self, flight: Flight) -> None:
@@ -56,12 +57,14 @@ class _Lane:
 class _Line(Account):
     """One tenant in one class, with what it waits for, by payer and in all."""
 
-    __slots__ = ("lanes", "sequences")
+    __slots__ = ("lanes", "quantum", "sequences")
 
     def __init__(self, tenant_id: TenantId, start: float, weight: float) -> None:
         super().__init__(tenant_id, start, weight)
+        self.quantum = start // QUANTUM_SECONDS
+        """The one that its calls are ranked in."""
         self.lanes: dict[PayerId, _Lane] = {}
-        self.sequences: list[int] = []
+        self.sequences = array("q")
 
     def add(self, flight: Flight) -> None:
         insort(self.sequences, flight.sequence)
@@ -74,23 +77,19 @@ class _Line(Account):
         if not lane.sequences:
             del self.lanes[flight.payer_id]
 
-    def waiting_at(self, payers: frozenset[PayerId]) -> int:
-        """Its calls to these payers."""
-        return sum(len(self.lanes[payer].sequences) for payer in payers if payer in self.lanes)
+    def before(self, flight: Flight, shut: frozenset[PayerId]) -> int:
+        """How many came earlier, of payers that are not shut."""
+        passed = sum(self.lanes[payer].before(flight) for payer in shut if payer in self.lanes)
+        return bisect_left(self.sequences, flight.sequence) - passed
 
-    def turns_before(self, edge: float, sequence: int, cost_seconds: float) -> int:
-        """How many of its calls, at that cost each, go before one in the quantum that begins at `edge`: those of
-        earlier quanta, and those of this one that came earlier."""
-        sequences = self.sequences
-        waiting = len(sequences)
-        turns = ceil((edge - self.start) * self.weight / cost_seconds) if self.start < edge else 0
-        if turns >= waiting:
-            return waiting
-        came_earlier = waiting if sequences[-1] < sequence else bisect_left(sequences, sequence)
-        if came_earlier <= turns:
-            return turns
-        turns_with_this = ceil((edge + QUANTUM_SECONDS - self.start) * self.weight / cost_seconds)
-        return max(turns, min(came_earlier, turns_with_this))
+
+class _Heads(PriorityQueue[TenantId, tuple[float, int]]):
+    """The tenants that wait for one payer, by the calls of theirs that go first there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: dict[TenantId, int] = {}
+        """How many calls each waits for. Beside the lanes, which a place would have to visit one by one."""
 
 
 class Ahead(Struct, frozen=True, kw_only=True):
@@ -110,9 +109,11 @@ class FairQueue:
         self._weights = weights
         self._catch_up_seconds = catch_up_seconds
         self._virtual_time = 0.0
+        self._size = 0
+        self._newest = 0
         self._lines: dict[TenantId, _Line] = {}
         self._idle: PriorityQueue[TenantId, float] = PriorityQueue()
-        self._heads: dict[PayerId, PriorityQueue[TenantId, tuple[float, int]]] = {}
+        self._heads: dict[PayerId, _Heads] = {}
         self._payers: PriorityQueue[PayerId, tuple[float, int]] = PriorityQueue()
 
     @property
@@ -129,14 +130,18 @@ class FairQueue:
             )
         elif not line.sequences:
             line.start = self._start_of(flight.tenant_id)
+            line.quantum = line.start // QUANTUM_SECONDS
             self._idle.discard(flight.tenant_id)
         line.add(flight)
+        self._size += 1
+        self._newest = max(self._newest, flight.sequence)
         self._rank(line, flight.payer_id)
 
     def remove(self, flight: Flight) -> None:
         """The call is made, or nobody waits for it any more."""
         line = self._lines[flight.tenant_id]
         line.remove(flight)
+        self._size -= 1
         self._rank(line, flight.payer_id)
         self._retire(line)
 
@@ -161,7 +166,7 @@ class FairQueue:
         self._virtual_time = max(self._virtual_time, start)
         line.charge(start, seconds)
         self.remove(flight)
-        self._rank_all(line)
+        self._move(line)
         for tenant_id in self._idle.pop_through(self._virtual_time):
             del self._lines[tenant_id]
         return line
@@ -171,7 +176,7 @@ class FairQueue:
         account.correct(seconds)
         line = self._lines.get(account.tenant_id)
         if line is account:
-            self._rank_all(line)
+            self._move(line)
             self._retire(line)
 
     def ahead(self, flight: Flight, shut: frozenset[PayerId], cost_seconds: float) -> Ahead:
@@ -180,22 +185,52 @@ class FairQueue:
         Every tenant is taken to go on with calls of `cost_seconds`. A call that is not due yet is told its place as if
         it were.
         """
-        start, total, at_payer = self._start_of(flight.tenant_id), 0, 0
         own = self._lines.get(flight.tenant_id)
-        if own is not None:
-            total = sum(lane.before(flight) for payer_id, lane in own.lanes.items() if payer_id not in shut)
-            at_payer = own.lanes[flight.payer_id].before(flight) if flight.payer_id in own.lanes else 0
-        start += total * cost_seconds / self._weight(flight.tenant_id)
+        came_earlier = 0 if own is None else own.before(flight, shut)
+        start = self._start_of(flight.tenant_id) + came_earlier * cost_seconds / self._weight(flight.tenant_id)
         edge = start - start % QUANTUM_SECONDS
-        for line in self._lines.values():
-            if line is own or not line.sequences or line.start >= edge + QUANTUM_SECONDS:
-                continue
-            turns = line.turns_before(edge, flight.sequence, cost_seconds)
-            total += min(turns, len(line.sequences) - line.waiting_at(shut)) if shut else turns
-            lane = line.lanes.get(flight.payer_id)
-            if lane is not None:
-                at_payer += min(turns, len(lane.sequences))
+        end = edge + QUANTUM_SECONDS
+        # Every call of another tenant goes before, but for what the loop finds to come later.
+        here = self._waiting_at(flight.payer_id)
+        passed = [self._waiting_at(payer_id) for payer_id in shut]
+        total = self._size - sum(sum(at_payer.values()) for at_payer in passed)
+        at_payer = sum(here.values())
+        sequence = flight.sequence
+        newest = sequence >= self._newest  # all of its quantum came earlier
+        # As much as possible of this loop is written out: it is the dearest part of an offer.
+        for tenant_id, line in self._lines.items():
+            sequences, begin = line.sequences, line.start
+            waiting, calls_per_second = len(sequences), line.weight / cost_seconds
+            turns = 0
+            if line is not own and begin < end and waiting:
+                if not newest and begin < edge:
+                    calls = (edge - begin) * calls_per_second
+                    if calls > waiting - 1:
+                        continue
+                    turns = ceil(calls)
+                calls = (end - begin) * calls_per_second
+                to_end = waiting if calls > waiting - 1 else ceil(calls)
+                all_came_earlier = newest or sequences[to_end - 1] < sequence
+                turns = to_end if all_came_earlier else bisect_left(sequences, sequence, turns, to_end)
+                if turns == waiting:
+                    continue
+            later = waiting - turns
+            for by_tenant in passed:
+                if tenant_id in by_tenant:
+                    later -= by_tenant[tenant_id]
+            if later > 0:
+                total -= later
+            if tenant_id in here and here[tenant_id] > turns:
+                at_payer -= here[tenant_id] - turns
+        if own is not None:
+            total += came_earlier
+            at_payer += own.lanes[flight.payer_id].before(flight) if flight.payer_id in own.lanes else 0
         return Ahead(total=total, at_payer=at_payer)
+
+    def _waiting_at(self, payer_id: PayerId) -> Mapping[TenantId, int]:
+        """How many calls each tenant waits for from the payer."""
+        heads = self._heads.get(payer_id)
+        return {} if heads is None else heads.waiting
 
     def _weight(self, tenant_id: TenantId) -> float:
         return self._weights.get(tenant_id, 1.0)
@@ -206,17 +241,23 @@ class FairQueue:
             return self._virtual_time
         return line.start if line.sequences else max(line.start, self._virtual_time)
 
-    def _rank_all(self, line: _Line) -> None:
-        for payer_id in line.lanes:
-            self._rank(line, payer_id)
+    def _move(self, line: _Line) -> None:
+        """Its start tag has changed; which matters once it lies in another quantum."""
+        quantum = line.start // QUANTUM_SECONDS
+        if quantum != line.quantum:
+            line.quantum = quantum
+            for payer_id in line.lanes:
+                self._rank(line, payer_id)
 
     def _rank(self, line: _Line, payer_id: PayerId) -> None:
         lane = line.lanes.get(payer_id)
-        heads = self._heads.setdefault(payer_id, PriorityQueue())
+        heads = self._heads.setdefault(payer_id, _Heads())
         if lane is None:
             heads.discard(line.tenant_id)
+            heads.waiting.pop(line.tenant_id, None)
         else:
-            heads.put(line.tenant_id, (line.start // QUANTUM_SECONDS, lane.sequences[0]))
+            heads.put(line.tenant_id, (line.quantum, lane.sequences[0]))
+            heads.waiting[line.tenant_id] = len(lane.sequences)
         first = heads.first_rank()
         if first is None:
             del self._heads[payer_id]

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import structlog
 
 from bus.clock import Clock
-from bus.errors import LogUnavailable
+from bus.errors import LogUnavailable, StateUnavailable
 from bus.events import TYPE_OF, Enqueued, Event, EventData, Recorded
 from bus.fold import RequestState, fold
 from bus.ids import EventId, NewId, RequestId
@@ -127,6 +127,16 @@ class Journal:
 
         return await self._surely(step)
 
+    async def still_open(self, request_ids: Iterable[RequestId]) -> list[OpenRequest]:
+        """Those of the requests that have not ended; waits for views that are away."""
+        wanted = tuple(request_ids)
+
+        async def look() -> list[OpenRequest]:
+            async with self.holding(wanted) as held:
+                return held
+
+        return await self._surely(look)
+
     async def note(self, subject: str, data: EventData, whose: RequestState | None = None) -> None:
         """Append an event about a call or a payer, `whose` being the request the call was made for; waits for a log
         that is away."""
@@ -184,7 +194,7 @@ class Journal:
         while True:
             try:
                 return await step()
-            except LogUnavailable as error:
-                _logger.warning("log_away", reason=str(error), retry_in_seconds=pause_seconds)
+            except (LogUnavailable, StateUnavailable) as error:
+                _logger.warning("log_or_state_away", reason=str(error), retry_in_seconds=pause_seconds)
             await self._clock.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)

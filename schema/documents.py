@@ -1,4 +1,5 @@
-"""Documents, parsed and validated once: what a client asks a thousand times a second is read the first time only.
+"""Documents, parsed and validated once: what a client asks a thousand times a second is read the first time only, and
+what was refused is refused again without a second look.
 
 Checks go in the order of what they cost: size, tokens while parsing, a walk over the result, and only then validation.
 """
@@ -6,8 +7,9 @@ Checks go in the order of what they cost: size, tokens while parsing, a walk ove
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final, TypeVar
 
 from graphql import (
     DocumentNode,
@@ -26,14 +28,20 @@ from msgspec import Struct
 from strawberry.types.graphql import OperationType
 
 from delivery.errors import ErrorCode
-from schema.errors import ERRORS_MAX, coded, is_coded
+from schema.errors import ERRORS_MAX, bad_input, coded, is_coded
 from schema.input_values import InputValuesRule
 from schema.limits import Cost, Limits, TooComplex, measure
+from schema.names import with_short_names
+from schema.places import OPERATION_NAME, QUERY
 
 _REPLACED: Final = frozenset({ValuesOfCorrectTypeRule, ProvidedRequiredArgumentsRule})
 _LONGEST_MESSAGE: Final = 300
-"""Characters: a name can be as long as a document."""
+"""Characters."""
 _RULES: Final = (*(rule for rule in specified_rules if rule not in _REPLACED), InputValuesRule)
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class DocumentRefused(Exception):
@@ -65,47 +73,70 @@ class Document(Struct, frozen=True, kw_only=True):
         operation = None if name is None else self.operations.get(name)
         if operation is None:
             message = "The document holds no operation of that name; name one when it holds several."
-            raise DocumentRefused(coded(ErrorCode.BAD_USER_INPUT, message))
+            raise DocumentRefused(bad_input(message, OPERATION_NAME))
         return operation
 
 
 class Documents:
-    """Reads documents, and remembers those that were found good: the most lately asked for, by their whole text."""
+    """Reads documents, and remembers what came of the most lately asked for: those that were found good by their whole
+    text, refusals by its hash, so that bad documents of any size take little and push no good one out."""
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits, *, development: bool, remembered: int = 256) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        limits: Limits,
+        *,
+        development: bool,
+        remembered: int = 256,
+        refusals_remembered: int = 1_024,
+    ) -> None:
         """Only development may ask for the schema itself, and is told what a wrong name might have meant."""
         self._schema = schema
         self._limits = limits
         self._development = development
         self._rules = _RULES if development else (*_RULES, NoSchemaIntrospectionCustomRule)
         self._remembered = remembered
+        self._refusals_remembered = refusals_remembered
         self._documents: OrderedDict[str, Document] = OrderedDict()
+        self._refusals: OrderedDict[bytes, tuple[GraphQLError, ...]] = OrderedDict()
 
-    def get(self, text: object) -> Document:
-        """The document, read and validated. Raises DocumentRefused."""
+    def get(self, text: object, on_read: Callable[[int], None]) -> Document:
+        """The document, read and validated. Raises DocumentRefused.
+
+        `on_read` is told the size in bytes of one that is not remembered, before it is read.
+        """
         if not isinstance(text, str) or not text:
-            raise DocumentRefused(coded(ErrorCode.BAD_USER_INPUT, "There is no document."))
+            raise DocumentRefused(bad_input("There is no document.", QUERY))
         document = self._documents.get(text)
         if document is not None:
             self._documents.move_to_end(text)
             return document
-        document = self._read(text)
-        self._documents[text] = document
-        if len(self._documents) > self._remembered:
-            self._documents.popitem(last=False)
+        encoded = text.encode("utf-8", "surrogatepass")
+        if len(encoded) > self._limits.document_bytes:
+            raise _too_complex(f"The document is over the limit of {self._limits.document_bytes} bytes.")
+        digest = blake2b(encoded, digest_size=16).digest()
+        errors = self._refusals.get(digest)
+        if errors is not None:
+            self._refusals.move_to_end(digest)
+            raise DocumentRefused(*errors)
+        on_read(len(encoded))
+        try:
+            document = self._read(text)
+        except DocumentRefused as refused:
+            _remember(self._refusals, digest, refused.errors, self._refusals_remembered)
+            raise
+        _remember(self._documents, text, document, self._remembered)
         return document
 
-    def check_complexity(self, operation: Operation, variables: Mapping[str, Any]) -> None:
-        """Raises DocumentRefused where the operation costs too much with these variables."""
+    def checked_complexity(self, operation: Operation, variables: Mapping[str, Any]) -> int:
+        """What the operation costs with these variables. Raises DocumentRefused where that is too much."""
         cost = operation.cost.total(variables)
         if cost > self._limits.complexity:
             most = self._limits.complexity
             raise _too_complex(f"The operation is too costly: {min(cost, 1_000_000)}, of at most {most}.")
+        return cost
 
     def _read(self, text: str) -> Document:
-        size = len(text.encode("utf-8", "surrogatepass"))
-        if size > self._limits.document_bytes:
-            raise _too_complex(f"The document is over the limit of {self._limits.document_bytes} bytes.")
         ast = self._parsed(text)
         try:
             costs = measure(ast, self._limits)
@@ -135,6 +166,12 @@ class Documents:
             raise DocumentRefused(_syntax_error(error)) from None
 
 
+def _remember(memory: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> None:
+    memory[key] = value
+    if len(memory) > most:
+        memory.popitem(last=False)
+
+
 def _name(operation: OperationDefinitionNode) -> str | None:
     return operation.name.value if operation.name else None
 
@@ -146,17 +183,14 @@ def _too_complex(message: str) -> DocumentRefused:
 def _syntax_error(error: GraphQLSyntaxError) -> GraphQLError:
     """Where, and no more: the parser's own words repeat what stands there."""
     place = "".join(f" Look at line {line}, column {column}." for line, column in error.locations or ())
-    return GraphQLError(
-        f"The document cannot be read.{place}",
-        source=error.source,
-        positions=error.positions,
-        extensions={"code": ErrorCode.BAD_USER_INPUT.value},
-    )
+    told = bad_input(f"The document cannot be read.{place}", QUERY)
+    told.locations = error.locations  # without the document, so that a remembered refusal is small
+    return told
 
 
 def _told(errors: Sequence[GraphQLError]) -> list[GraphQLError]:
     """The rules' own words name fields, types and variables, never a value; the last may only say that it gave up."""
     return [
-        error if is_coded(error) else coded(ErrorCode.BAD_USER_INPUT, error.message[:_LONGEST_MESSAGE])
+        error if is_coded(error) else bad_input(with_short_names(error.message)[:_LONGEST_MESSAGE], QUERY)
         for error in errors[:ERRORS_MAX]
     ]

@@ -14,6 +14,8 @@ from bus.errors import LogUnavailable
 from delivery.answers import Answers
 from delivery.errors import ErrorCode, RequestRefused
 from resolvers.errors import Forbidden, InputInvalid, NotFound
+from resolvers.problems import Path
+from schema.places import Places
 from warming.errors import CacheUnavailable
 
 ERRORS_MAX: Final = 5
@@ -21,8 +23,13 @@ ERRORS_MAX: Final = 5
 
 
 def coded(code: ErrorCode, message: str, **extensions: object) -> GraphQLError:
-    """An error that may leave as it is. The extension `path`, if any, is a path into the input."""
+    """An error that may leave as it is."""
     return GraphQLError(message, extensions={"code": code.value, **extensions})
+
+
+def bad_input(message: str, path: Path, **extensions: object) -> GraphQLError:
+    """A mistake of the client's: BAD_USER_INPUT, which always says where."""
+    return coded(ErrorCode.BAD_USER_INPUT, message, path=list(path), **extensions)
 
 
 def is_coded(error: GraphQLError) -> bool:
@@ -37,21 +44,21 @@ class ErrorMask:
         """`answers` logs what nobody expected, under an id that the client is told."""
         self._answers = answers
 
-    def errors(self, errors: Sequence[GraphQLError]) -> list[GraphQLError]:
-        """What may leave of these; at most five."""
-        return [self._error(error) for error in errors[:ERRORS_MAX]]
+    def errors(self, errors: Sequence[GraphQLError], places: Places) -> list[GraphQLError]:
+        """What may leave of these, which one operation brought; at most five."""
+        return [self._error(error, places) for error in errors[:ERRORS_MAX]]
 
-    def raised(self, error: Exception) -> GraphQLError:
+    def raised(self, error: Exception, places: Places) -> GraphQLError:
         """The same for an exception that no field is to blame for."""
         if isinstance(error, GraphQLError):
-            return self._error(error)
-        return _expected(error) or self._internal(error)
+            return self._error(error, places)
+        return _expected(error, places) or self._internal(error)
 
-    def _error(self, error: GraphQLError) -> GraphQLError:
+    def _error(self, error: GraphQLError, places: Places) -> GraphQLError:
         cause: Exception = error
         while isinstance(cause, GraphQLError) and cause.original_error is not None:
             cause = cause.original_error
-        told = _expected(cause) or self._internal(cause)
+        told = _expected(cause, places) or self._internal(cause)
         return GraphQLError(told.message, path=error.path, extensions=told.extensions)
 
     def _internal(self, error: Exception) -> GraphQLError:
@@ -59,7 +66,7 @@ class ErrorMask:
         return GraphQLError(entry["message"], extensions=entry["extensions"])
 
 
-def _expected(error: Exception) -> GraphQLError | None:
+def _expected(error: Exception, places: Places) -> GraphQLError | None:
     """What is told of an error that can happen; None of one that cannot."""
     match error:
         case InputInvalid():
@@ -67,8 +74,7 @@ def _expected(error: Exception) -> GraphQLError | None:
                 {"path": list(problem.path), "code": problem.code.value, "message": problem.message}
                 for problem in error.problems
             ]
-            path = list(error.problems[0].path)
-            return coded(ErrorCode.BAD_USER_INPUT, str(error), path=path, problems=problems)
+            return bad_input(str(error), error.problems[0].path, problems=problems)
         case Forbidden():
             return coded(ErrorCode.FORBIDDEN, str(error))
         case NotFound():
@@ -79,8 +85,9 @@ def _expected(error: Exception) -> GraphQLError | None:
             return coded(ErrorCode.UNAVAILABLE, "This cannot be told at the moment. Try again shortly.")
         case GraphQLError(nodes=[node, *_]) if not isinstance(node, FieldNode):
             # The executor's own word on an argument: a variable is null where the schema has no null.
-            return coded(ErrorCode.BAD_USER_INPUT, "A variable of this field has no value that is allowed there.")
+            message = "A variable has no value that is allowed here."
+            return bad_input(message, places.of_value(node))
         case UnicodeEncodeError():  # of text that was given: nothing of ours is like that
-            return coded(ErrorCode.BAD_USER_INPUT, "A text holds half a character, which no text can hold.")
+            return bad_input("A text holds half a character, which no text can hold.", places.of_half_character())
         case _:
             return None

@@ -21,16 +21,24 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from delivery.answers import Answers
-from delivery.errors import ErrorCode
+from delivery.rates import Rates
+from schema.context import Context
 from schema.documents import Document, DocumentRefused, Documents, Operation
-from schema.errors import ErrorMask, coded
+from schema.errors import ErrorMask, bad_input
 from schema.input_values import variable_errors
 from schema.limits import Limits
 from schema.mutation import Mutation
+from schema.places import QUERY, VARIABLES, Places
 from schema.query import Query
 from schema.scalars import SCALARS
 from schema.subscription import Subscription
 
+_COMPLEXITY_OF_ONE: Final = 150
+"""What an operation may cost and count as one: a submission does."""
+_COMPLEXITY_OF_MORE: Final = 25
+"""What counts as one more beyond that; a millisecond or so."""
+_BYTES_OF_MORE: Final = 512
+"""The same of a document that has to be read: a client that sends the same ones has them read once."""
 _SINGLE_ANSWERS: Final = (OperationType.QUERY, OperationType.MUTATION)
 
 
@@ -42,12 +50,19 @@ class _Request(Struct, frozen=True, kw_only=True):
     arguments: Mapping[str, Any]
     """Of the executor."""
 
+    @property
+    def places(self) -> Places:
+        return Places(
+            document=self.document.ast, operation=self.operation.node, variables=self.arguments["variable_values"]
+        )
+
 
 class CoveySchema(strawberry.Schema):
     """Covey's GraphQL schema. Make it with `build_schema`."""
 
-    def __init__(self, *, answers: Answers, limits: Limits, development: bool) -> None:
+    def __init__(self, *, answers: Answers, limits: Limits, development: bool, rates: Rates | None) -> None:
         super().__init__(Query, Mutation, Subscription, config=StrawberryConfig(scalar_map=SCALARS))
+        self._rates = rates
         self._mask = ErrorMask(answers)
         self._documents = Documents(self._schema, limits, development=development)
 
@@ -93,7 +108,7 @@ class CoveySchema(strawberry.Schema):
             )
             if request.operation.type not in allowed:
                 message = f"Operations of type {request.operation.type.value} are not served here."
-                raise DocumentRefused(coded(ErrorCode.BAD_USER_INPUT, message))
+                raise DocumentRefused(bad_input(message, QUERY))
         except DocumentRefused as refused:
             return _refused(refused.errors)
         return self._answers_of(request)
@@ -107,12 +122,13 @@ class CoveySchema(strawberry.Schema):
         operation_name: str | None,
         operation_extensions: dict[str, Any] | None,
     ) -> _Request:
-        document = self._documents.get(query)
+        document = self._documents.get(query, lambda size: self._charge(context, size // _BYTES_OF_MORE))
         operation = document.operation(operation_name or None)
         variables = {} if variables is None else variables
         if not isinstance(variables, dict):
-            raise DocumentRefused(coded(ErrorCode.BAD_USER_INPUT, "The variables are no object."))
-        self._documents.check_complexity(operation, variables)
+            raise DocumentRefused(bad_input("The variables are no object.", VARIABLES))
+        cost = self._documents.checked_complexity(operation, variables)
+        self._charge(context, (cost - _COMPLEXITY_OF_ONE) // _COMPLEXITY_OF_MORE)
         arguments = {
             "root_value": root,
             "context_value": context,
@@ -124,13 +140,17 @@ class CoveySchema(strawberry.Schema):
         }
         return _Request(document=document, operation=operation, arguments=arguments)
 
+    def _charge(self, context: object, operations: int) -> None:
+        if self._rates is not None and isinstance(context, Context):
+            self._rates.charge(context.caller, operations)
+
     async def _answer(self, request: _Request) -> ExecutionResult:
         try:
             result = graphql.execute(self._schema, request.document.ast, **request.arguments)
             if not isinstance(result, graphql.ExecutionResult):
                 result = await result
         except Exception as error:
-            return PreExecutionError(data=None, errors=[self._mask.raised(error)])
+            return PreExecutionError(data=None, errors=[self._mask.raised(error, request.places)])
         return self._told(request, result)
 
     async def _answers_of(self, request: _Request) -> AsyncGenerator[ExecutionResult, None]:
@@ -149,26 +169,27 @@ class CoveySchema(strawberry.Schema):
                 async for result in results:
                     yield self._told(request, result)
         except Exception as error:  # the stream broke off
-            yield ExecutionResult(data=None, errors=[self._mask.raised(error)])
+            yield ExecutionResult(data=None, errors=[self._mask.raised(error, request.places)])
 
     def _told(self, request: _Request, result: graphql.ExecutionResult) -> ExecutionResult:
         if result.errors is None:
             return ExecutionResult(data=result.data, errors=None)
         if result.data is None and all(error.path is None for error in result.errors):
             return PreExecutionError(data=None, errors=self._request_errors(request, result.errors))
-        return ExecutionResult(data=result.data, errors=self._mask.errors(result.errors))
+        return ExecutionResult(data=result.data, errors=self._mask.errors(result.errors, request.places))
 
     def _request_errors(self, request: _Request, errors: Collection[GraphQLError]) -> list[GraphQLError]:
         """Why nothing ran: most often the variables."""
-        variables = request.arguments["variable_values"]
-        wrong = variable_errors(self._schema, request.document.ast, request.operation.node, variables)
-        return wrong or self._mask.errors(list(errors))
+        return variable_errors(self._schema, request.places) or self._mask.errors(list(errors), request.places)
 
 
 async def _refused(errors: Collection[GraphQLError]) -> AsyncGenerator[ExecutionResult, None]:
     yield PreExecutionError(data=None, errors=list(errors))
 
 
-def build_schema(*, answers: Answers, limits: Limits | None = None, development: bool) -> CoveySchema:
-    """The schema. `answers` masks what nobody expected; only `development` may ask for the schema itself."""
-    return CoveySchema(answers=answers, limits=limits or Limits(), development=development)
+def build_schema(
+    *, answers: Answers, limits: Limits | None = None, development: bool, rates: Rates | None = None
+) -> CoveySchema:
+    """The schema. `answers` masks what nobody expected; only `development` may ask for the schema itself; costly
+    operations are charged to the caller's bucket of `rates`, the doors' own, if there is one."""
+    return CoveySchema(answers=answers, limits=limits or Limits(), development=development, rates=rates)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
 from graphql import (
-    ArgumentNode,
     DirectiveNode,
-    DocumentNode,
     FieldNode,
-    FragmentDefinitionNode,
     GraphQLEnumType,
     GraphQLError,
     GraphQLInputField,
@@ -21,10 +18,8 @@ from graphql import (
     GraphQLLeafType,
     GraphQLSchema,
     ListValueNode,
-    Node,
     NullValueNode,
     ObjectValueNode,
-    OperationDefinitionNode,
     Undefined,
     ValidationRule,
     ValueNode,
@@ -41,9 +36,10 @@ from graphql import (
 from graphql.utilities.coerce_input_value import coerce_input_literal
 from msgspec import Struct
 
-from delivery.errors import ErrorCode
 from resolvers.problems import Path
-from schema.errors import ERRORS_MAX, coded
+from schema.errors import ERRORS_MAX, bad_input
+from schema.names import with_short_names
+from schema.places import Places
 from schema.scalars import EXPECTED
 
 _NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,63}")
@@ -57,7 +53,7 @@ class _Wrong(Struct, frozen=True):
     message: str
 
     def error(self) -> GraphQLError:
-        return coded(ErrorCode.BAD_USER_INPUT, self.message, path=list(self.path))
+        return bad_input(self.message, self.path)
 
 
 class InputValuesRule(ValidationRule):
@@ -79,7 +75,7 @@ class InputValuesRule(ValidationRule):
     def enter_variable_definition(self, node: VariableDefinitionNode, *_: Any) -> None:
         type_ = type_from_ast(self.context.schema, node.type)
         if node.default_value is not None and is_input_type(type_):
-            for wrong in _wrong_literal(node.default_value, type_, (node.variable.name.value,)):
+            for wrong in _wrong_literal(node.default_value, type_, (with_short_names(node.variable.name.value),)):
                 self.report_error(wrong.error())
 
     def _check(self, node: FieldNode | DirectiveNode, arguments: Mapping[str, Any]) -> None:
@@ -92,15 +88,13 @@ class InputValuesRule(ValidationRule):
                 self.report_error(_Wrong((name,), _REQUIRED).error())
 
 
-def variable_errors(
-    schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any]
-) -> list[GraphQLError]:
+def variable_errors(schema: GraphQLSchema, places: Places) -> list[GraphQLError]:
     """What is wrong with the values of an operation's variables, at the paths of the arguments they are used in."""
     wrongs = (
         wrong.error()
-        for definition in operation.variable_definitions or ()
+        for definition in places.operation.variable_definitions or ()
         for wrong in _wrong_variable(
-            schema, definition, variables, _path_of_variable(document, operation, definition.variable.name.value)
+            schema, definition, places.variables, places.of_variable(definition.variable.name.value)
         )
     )
     return list(islice(wrongs, ERRORS_MAX))
@@ -198,37 +192,3 @@ def _wrong_leaf(coerce: Callable[[GraphQLLeafType], Any], type_: GraphQLLeafType
         yield _Wrong(path, f"One of {', '.join(type_.values)} is expected.")
     else:
         yield _Wrong(path, EXPECTED[type_.name])
-
-
-def _path_of_variable(document: DocumentNode, operation: OperationDefinitionNode, name: str) -> Path:
-    """The path of an argument, or of the place in it, that uses the variable."""
-    fragments = [node for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
-    paths = (
-        (argument.name.value, *path)
-        for argument in _arguments([operation, *fragments])
-        if (path := _path_within(argument.value, name)) is not None
-    )
-    return next(paths, (name,))
-
-
-def _path_within(node: ValueNode, name: str) -> Path | None:
-    if isinstance(node, VariableNode):
-        return () if node.name.value == name else None
-    children: list[tuple[str, ValueNode]] = []
-    if isinstance(node, ObjectValueNode):
-        children = [(field.name.value, field.value) for field in node.fields]
-    elif isinstance(node, ListValueNode):
-        children = [(str(index), value) for index, value in enumerate(node.values)]
-    paths = ((key, *path) for key, child in children if (path := _path_within(child, name)) is not None)
-    return next(paths, None)
-
-
-def _arguments(definitions: Iterable[Node]) -> Iterator[ArgumentNode]:
-    pending: list[Any] = list(definitions)
-    while pending:
-        node = pending.pop()
-        yield from getattr(node, "arguments", None) or ()
-        for directive in getattr(node, "directives", None) or ():
-            yield from directive.arguments or ()
-        if getattr(node, "selection_set", None) is not None:
-            pending.extend(node.selection_set.selections)

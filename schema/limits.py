@@ -34,7 +34,13 @@ _PRICES: Final[Mapping[str, int]] = {
     "coverageRequests": 10,
     "coverage": 2,
 }
-"""What fields cost beyond 1 for each that has fields of its own; those without are free, since tokens bound them."""
+"""What fields cost beyond 1 for each that has fields of its own, and an eighth for each that has none."""
+_PRICE_OF_ASKING: Final = 30
+"""Of the query `coverage`: rules are checked, the cache is read, and for an unknown payer all are compared. A
+request's field of that name only shows what is there, and takes no argument."""
+_EIGHTHS: Final = 8
+_LISTS: Final[Mapping[str, int]] = {"benefits": 20}
+"""Fields whose length nobody asks for, and how often they cost what is below them: a plan has tens of rows."""
 _PAGED: Final = frozenset({"coverageRequests", "payers"})
 """Fields that cost as often what is below them as their argument `first` says."""
 _DEFAULT_PAGE: Final = 20
@@ -57,6 +63,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     complexity: int = 1_000
     definitions: int = 50
     """Operations and fragments."""
+    operations: int = 10
+    """Validation looks at everything that each of them uses, so fragments are read as often as there are operations."""
     directives: int = 50
     fields: int = 500
     """As they are written, fragments not followed."""
@@ -66,15 +74,15 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class Cost(Struct, frozen=True, kw_only=True):
-    """What an operation costs; pages whose size is a variable are priced when its value is known."""
+    """What an operation costs, in eighths; pages whose size is a variable are priced when its value is known."""
 
     fixed: int = 0
     per_item: Mapping[str, int] = {}
     """By variable."""
 
     def total(self, variables: Mapping[str, Any]) -> int:
-        """With these variables; one without a usable value counts as the longest page."""
-        return self.fixed + sum(cost * _page_size(variables.get(name)) for name, cost in self.per_item.items())
+        """The whole cost with these variables; one without a usable value counts as the longest page."""
+        return self._eighths(variables) // _EIGHTHS
 
     def __add__(self, other: Cost) -> Cost:
         per_item = Counter(self.per_item) + Counter(other.per_item) if other.per_item else self.per_item
@@ -85,7 +93,10 @@ class Cost(Struct, frozen=True, kw_only=True):
 
     def sized_by(self, variable: str) -> Cost:
         """So often as the variable says; pages within pages count as long as they can be."""
-        return Cost(per_item={variable: max(1, self.total({}))})
+        return Cost(per_item={variable: max(1, self._eighths({}))})
+
+    def _eighths(self, variables: Mapping[str, Any]) -> int:
+        return self.fixed + sum(cost * _page_size(variables.get(name)) for name, cost in self.per_item.items())
 
 
 class _Size(Struct, frozen=True):
@@ -118,6 +129,9 @@ def _check_census(document: DocumentNode, limits: Limits) -> None:
     """What can be counted without following fragments."""
     if len(document.definitions) > limits.definitions:
         raise TooComplex(f"More than {limits.definitions} operations and fragments.")
+    operations = sum(isinstance(definition, OperationDefinitionNode) for definition in document.definitions)
+    if operations > limits.operations:
+        raise TooComplex(f"More than {limits.operations} operations.")
     directives = 0
     names: Counter[str] = Counter()
     for node in _nodes(document):
@@ -172,8 +186,7 @@ class _Walk:
 
     def _field(self, field: FieldNode, level: int) -> _Size:
         below = self.size(field.selection_set, level + 1) if field.selection_set else _NOTHING
-        own = Cost(fixed=_PRICES.get(field.name.value, 0) + (1 if field.selection_set else 0))
-        cost = own + (_paged(field, below.cost) if field.name.value in _PAGED else below.cost)
+        cost = Cost(fixed=_price(field)) + _repeated(field, below.cost)
         return _Size(below.depth + 1, below.aliases + (1 if field.alias else 0), cost)
 
     def _fragment(self, name: str, level: int) -> _Size:
@@ -192,6 +205,19 @@ def _sum(sizes: Iterable[_Size]) -> _Size:
         aliases += size.aliases
         cost += size.cost
     return _Size(depth, aliases, cost)
+
+
+def _price(field: FieldNode) -> int:
+    """In eighths, without what is below."""
+    name = field.name.value
+    price = _PRICE_OF_ASKING if name == "coverage" and field.arguments else _PRICES.get(name, 0)
+    return price * _EIGHTHS + (_EIGHTHS if field.selection_set else 1)
+
+
+def _repeated(field: FieldNode, item: Cost) -> Cost:
+    if field.name.value in _PAGED:
+        return _paged(field, item)
+    return item.times(_LISTS.get(field.name.value, 1))
 
 
 def _paged(field: FieldNode, item: Cost) -> Cost:

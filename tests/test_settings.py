@@ -73,6 +73,21 @@ def test_production_names_what_is_not_set(monkeypatch: pytest.MonkeyPatch, name:
     assert problem.startswith(name) and "not set" in problem
 
 
+def test_all_that_is_wrong_or_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {"COVEY_MODE": "production", "COVEY_SLOTS": "many", "COVEY_LEASE_SECONDS": "10"}
+    problems = refused(monkeypatch, **variables, COVEY_PROVIDER_NPI="1999999985", COVEY_PROVIDER_NAME="Clinic")
+    assert sorted(problem.split()[0].rstrip(":") for problem in problems) == [
+        "COVEY_CALL_TIMEOUT_SECONDS",
+        "COVEY_CURSOR_KEY",
+        "COVEY_JWT_JWKS_URL",
+        "COVEY_PAYER_API_KEY",
+        "COVEY_PAYER_URL",
+        "COVEY_PROVIDER_NPI",
+        "COVEY_PUBLIC_URL",
+        "COVEY_SLOTS",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "url"),
     [

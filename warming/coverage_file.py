@@ -13,7 +13,10 @@ import structlog
 
 from bus.errors import CoveyError
 from bus.ids import TenantId
+from bus.owner_only import keep_private
 from bus.sealing import Sealer
+from bus.sqlite_look import looking_at, tables
+from warming.errors import CacheUnavailable
 
 _LOG: Final = structlog.get_logger(__name__)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,7 +55,8 @@ class CoverageFile:
     """The rows, for one thread, their bodies sealed.
 
     A file that is unreadable, of another format, for the positions of another log (`epoch`) or under another key is
-    thrown away. Every method may raise sqlite3.Error; the making of it and `start_anew` OSError too.
+    thrown away; one of another program is not, which is CacheUnavailable. Every method may raise sqlite3.Error; the
+    making of it and `start_anew` OSError too.
     """
 
     def __init__(self, path: Path, epoch: str, sealer: Sealer) -> None:
@@ -130,6 +134,8 @@ class CoverageFile:
     def _open(self) -> sqlite3.Connection:
         if not self._path.exists():
             return self._create(None)
+        self._refuse_of_another_program()
+        keep_private(self._path)
         reason = "unreadable"
         connection = self._connect()
         with contextlib.suppress(sqlite3.DatabaseError, CoveyError):
@@ -140,6 +146,14 @@ class CoverageFile:
                 return connection
         connection.close()
         return self._create(reason)
+
+    def _refuse_of_another_program(self) -> None:
+        with contextlib.suppress(sqlite3.DatabaseError), looking_at(self._path) as connection:
+            found = tables(connection)
+            if found and "coverage" not in found:
+                raise CacheUnavailable(
+                    f"{self._path} is an SQLite file of another program: move it away, or use another data folder."
+                )
 
     def _sealed_alike(self, probe: bytes) -> bool:
         """Whether the file's bodies can be unsealed now, and none that should be sealed lies there in the clear."""
@@ -152,6 +166,7 @@ class CoverageFile:
                 self._path.with_name(self._path.name + suffix).unlink()
         if reason is not None:
             _LOG.warning("coverage_cache_rebuilt", file=self._path.name, reason=reason)
+        keep_private(self._path)
         connection = self._connect()
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(_PRAGMAS + _SCHEMA)

@@ -88,17 +88,20 @@ class SqliteCache:
         """Open or make the file. `epoch` is the log's; `capacity` and `hot_capacity` are entries on disk and in memory.
 
         Without a `sealer` answers lie on the disk in the clear.
-        Raises CacheUnavailable where the folder cannot be written.
+        Raises CacheUnavailable where the folder cannot be written, or another program's file stands there.
         """
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="coverage-cache")
         loop = asyncio.get_running_loop()
         try:
             file = await loop.run_in_executor(thread, CoverageFile, path, epoch, sealer or PlainSealer())
+        except CacheUnavailable:
+            thread.shutdown(wait=False)
+            raise
         except (sqlite3.Error, OSError) as error:
             thread.shutdown(wait=False)
             raise CacheUnavailable(
-                f"The coverage cache {path} cannot be opened or made: see that this user may write its folder, and "
-                "remove what stands in its place."
+                f"The coverage cache {path} cannot be opened or made: see that this user may write its folder, that "
+                "there is room, and remove what stands in its place."
             ) from error
         return cls(file, thread, capacity=capacity, hot_capacity=hot_capacity)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from bus.clock import Clock
-from bus.errors import CoveyError
+from bus.errors import CoveyError, LogUnavailable
 from bus.events import Topic
 from bus.fanout import Fanout
 from bus.ids import random_id
@@ -27,6 +27,10 @@ from wiring.store import Store
 
 class DurableLog(OrderedLog, RequestView, Protocol):
     """What holds the events also tells where requests stand."""
+
+    async def probe(self) -> CoveyError | None:
+        """Why no event can be written now; None if one can. Raises LogUnavailable."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -61,15 +65,15 @@ async def embedded_store(base: Foundation, open_log: OpenLog) -> AsyncIterator[S
 
         async def log_away() -> str | None:
             try:
-                await log.append([])  # of nothing: tells whether something could be written
-            except CoveyError as error:
+                fault = await log.probe()
+            except LogUnavailable as error:
                 return str(error)
-            return None
+            return None if fault is None else str(fault)
 
         async def behind() -> str | None:
             late = [reader.topic for reader in readers if not await reader.caught_up()]
             return f"The readers of {', '.join(late)} are behind the log." if late else None
 
         kept = timedelta(days=settings.retention_days)
-        retention = Retention(log, clock, dict.fromkeys(Topic, kept))
+        retention = Retention(log, clock, dict.fromkeys(Topic, kept), views=[cache])
         yield Store(log, log, cache, fanout, {"log": log_away, "readers": behind}, {"retention": retention.run})

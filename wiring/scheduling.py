@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,6 +17,7 @@ from scheduler.memory_admission import MemoryAdmission
 from scheduler.policy import AdmissionPolicy, BreakerPolicy
 from scheduler.recovery import recover
 from scheduler.retries import RetryPolicy
+from scheduler.worker import Worker
 from setting_kinds import LOOPBACK
 from settings import Settings
 from wiring.foundation import Foundation
@@ -24,6 +25,13 @@ from wiring.store import Store
 
 _PAYER_IDLE_SECONDS: Final = 4.0
 """Below the keep-alive of servers, so that no call is sent on a connection that is just being closed."""
+
+
+class Scheduling(NamedTuple):
+    """What requests meet, and what makes their calls."""
+
+    dispatcher: Dispatcher
+    worker: Worker
 
 
 def admission_policy(settings: Settings) -> AdmissionPolicy:
@@ -56,15 +64,18 @@ async def payer_client(base: Foundation) -> AsyncIterator[StediClient]:
 
 
 @asynccontextmanager
-async def embedded_dispatcher(base: Foundation, store: Store) -> AsyncIterator[Dispatcher]:
-    """The one dispatcher of the one process; it has taken up what an earlier life left open."""
+async def embedded_scheduling(base: Foundation, store: Store) -> AsyncIterator[Scheduling]:
+    """The one worker of the one process; what an earlier life left open has been taken up."""
     async with payer_client(base) as payer:
         admission = MemoryAdmission(admission_policy(base.settings), random_id)
         journal = Journal(store.log, store.requests, base.clock, random_id, base.metrics)
-        dispatcher = Dispatcher(
+        dispatcher = Dispatcher(journal=journal, admission=admission, clock=base.clock, metrics=base.metrics)
+        worker = Worker(
+            dispatcher=dispatcher,
             journal=journal,
             admission=admission,
             payer=payer,
+            longest_call_seconds=base.settings.call_timeout_seconds,
             retries=RetryPolicy(base.random),
             clock=base.clock,
             metrics=base.metrics,
@@ -78,4 +89,4 @@ async def embedded_dispatcher(base: Foundation, store: Store) -> AsyncIterator[D
             clock=base.clock,
             lease_seconds=base.settings.lease_seconds,
         )
-        yield dispatcher
+        yield Scheduling(dispatcher, worker)

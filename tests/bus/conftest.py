@@ -77,8 +77,10 @@ def submitted(
     priority: Priority = Priority.INTERACTIVE,
     purpose: Purpose = Purpose.ASKED,
     deadline_seconds: float = 120,
+    caller: str | None = None,
 ) -> Event:
-    """The first event of a request; every other factory takes the event that it follows."""
+    """The first event of a request, its member's own unless a caller is named; every other factory takes the event
+    that it follows."""
     return Event(
         id=EventId(f"{request_id}/1"),
         source="test",
@@ -94,7 +96,7 @@ def submitted(
             priority=priority,
             cache_mode=CacheMode.DEFAULT,
             deadline=time + timedelta(seconds=deadline_seconds),
-            caller=member,
+            caller=caller or member,
             fingerprint="f1",
             purpose=purpose,
         ),

@@ -24,7 +24,7 @@ from tests.bus.conftest import (
     timed_out,
 )
 
-T1, T2, M1 = TenantId("t1"), TenantId("t2"), MemberId("m1")
+T1, T2, M1, ME = TenantId("t1"), TenantId("t2"), MemberId("m1"), "m1"
 ANY: frozenset[RequestStatus] = frozenset()
 
 
@@ -123,12 +123,19 @@ async def test_the_people_asked_about_are_each_counted_once_and_since_a_time(log
     rivera = question(last_name="Rivera").person_key(T1)
     old = question(last_name="Old").person_key(T1)
     new = question(last_name="New").person_key(T1)
-    assert await log.people_asked_about(T1, M1, NOON) == {rivera}
-    assert await log.people_asked_about(T1, M1, NOON - hour) == {rivera, old}
+    assert await log.people_asked_about(T1, M1, ME, NOON) == {rivera}
+    assert await log.people_asked_about(T1, M1, ME, NOON - hour) == {rivera, old}
     await log.append([submitted("r7", last_name="New", time=NOON + hour)])
-    assert await log.people_asked_about(T1, M1, NOON - hour) == {rivera, old, new}
-    assert await log.people_asked_about(T1, M1, NOON + hour) == {new}
-    assert await log.people_asked_about(T1, MemberId("m9"), NOON) == frozenset()
+    assert await log.people_asked_about(T1, M1, ME, NOON - hour) == {rivera, old, new}
+    assert await log.people_asked_about(T1, M1, ME, NOON + hour) == {new}
+    assert await log.people_asked_about(T1, MemberId("m9"), ME, NOON) == frozenset()
+
+
+async def test_the_people_a_service_asked_about_for_a_member_are_not_the_members(log: AnyLog) -> None:
+    assert await log.people_asked_about(T1, M1, ME, NOON) == frozenset()
+    await log.append([submitted("r1", last_name="Rivera"), submitted("r2", last_name="Served", caller="backend")])
+    assert await log.people_asked_about(T1, M1, ME, NOON) == {question(last_name="Rivera").person_key(T1)}
+    assert await log.people_asked_about(T1, M1, "backend", NOON) == {question(last_name="Served").person_key(T1)}
 
 
 async def test_a_call_is_unaccounted_until_its_lease_ends(log: AnyLog) -> None:
@@ -175,12 +182,12 @@ async def test_a_refused_event_ends_no_call(log: AnyLog) -> None:
 async def test_deleted_requests_are_gone_from_every_view(log: AnyLog) -> None:
     events = in_call("r1", "c1")
     await log.append([*events, timed_out(events[-1])])
-    assert await log.people_asked_about(T1, M1, NOON)
+    assert await log.people_asked_about(T1, M1, ME, NOON)
     await log.delete_before(events[0].topic, NOON + timedelta(days=1))
     assert await log.get(T1, RequestId("r1")) is None
     assert await page_ids(log) == []
     assert await unaccounted(log) == []
-    assert await log.people_asked_about(T1, M1, NOON) == frozenset()
+    assert await log.people_asked_about(T1, M1, ME, NOON) == frozenset()
 
 
 async def test_a_request_that_lost_its_first_events_is_none(log: AnyLog) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bus.clock import SystemClock
-from bus.errors import LogUnavailable
+from bus.errors import LogUnavailable, StateUnavailable
 from bus.events import Topic
 from bus.memory_log import MemoryLog
 from bus.retention import Retention
@@ -81,6 +81,32 @@ async def test_it_goes_on_by_the_clock_also_after_the_log_was_away() -> None:
     for _ in range(4):
         assert await clock.slept.get() == DAY.total_seconds()
     assert await log.read(Topic.RTE, after=0, limit=9) == []
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+class AwayView:
+    """Deletes, but not the first time; notes up to when."""
+
+    def __init__(self) -> None:
+        self.asked: list[datetime] = []
+
+    async def delete_before(self, time: datetime) -> int:
+        self.asked.append(time)
+        if len(self.asked) == 1:
+            raise StateUnavailable("It is away.")
+        return 1
+
+
+async def test_views_forget_answers_when_the_log_does_also_after_they_were_away(memory_log: MemoryLog) -> None:
+    view, clock = AwayView(), SteppingClock(NOON)
+    kept = {Topic.RTE: 30 * DAY, Topic.PAYER: 10 * DAY}
+    retention = Retention(memory_log, clock, kept, every_seconds=DAY.total_seconds(), views=[view])
+    running = asyncio.create_task(retention.run(), name="retention")
+    for _ in range(2):
+        await clock.slept.get()
+    assert view.asked == [NOON - 30 * DAY, NOON - 29 * DAY]
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

@@ -147,7 +147,7 @@ async def test_a_log_that_is_written_is_read_by_others_too(open_sqlite: OpenSqli
     assert reader.epoch == "epoch1"
     assert [one.event.subject for one in await reader.read(Topic.RTE, after=0, limit=9)] == ["r1"]
     assert await reader.floor(Topic.RTE) == 0
-    assert len(await reader.people_asked_about(T1, MemberId("m1"), NOON)) == 1
+    assert len(await reader.people_asked_about(T1, MemberId("m1"), "m1", NOON)) == 1
     await reader.wait_beyond(Topic.PAYER, await reader.end(Topic.PAYER))
     assert await reader.end(Topic.PAYER) == await log.end(Topic.PAYER)
     await reader.close()
@@ -191,11 +191,11 @@ async def test_views_that_are_missing_are_made_anew(
     async def views(log: SqliteLog) -> tuple[object, ...]:
         page = await log.page(T1, member_id=None, statuses=frozenset(), first=9, before=None)
         opened = [state async for state in log.open_requests()]
-        people = await log.people_asked_about(T1, MemberId("m1"), NOON)
+        people = await log.people_asked_about(T1, MemberId("m1"), "m1", NOON)
         return page, opened, people, await log.calls_unaccounted(NOON)
 
     log = await open_sqlite(sealer=sealer)
-    one, two = submitted("r1"), submitted("r2")
+    one, two = submitted("r1"), submitted("r2", last_name="Served", caller="backend")
     waiting = enqueued(one)
     cut, again = submitted("cut"), submitted("again")  # both will have lost their first events
     afternoon = NOON.replace(hour=15)
@@ -204,6 +204,7 @@ async def test_views_that_are_missing_are_made_anew(
     await log.append([submitted("again", time=afternoon)])
     await log.append([one, two, waiting, started(waiting), cancelled(two)])
     before = await views(log)
+    assert before[2] == {one.data.question.person_key(T1)}  # type: ignore[union-attr] # it was submitted
     await log.close()
     with closing(sqlite3.connect(tmp_path / "log.sqlite")) as file:
         file.execute("DROP TABLE requests")

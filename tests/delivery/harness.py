@@ -34,7 +34,9 @@ from delivery.development_key import DevelopmentKey, sign_development_token
 from delivery.drain import Drain
 from delivery.http import HttpDoor
 from delivery.rates import Rates
+from delivery.senders import SenderLimits, sender_guard
 from delivery.server import server_config
+from delivery.site import site
 from delivery.socket import SocketDoor
 from delivery.stall import StallGuard, StallLimits, stall_guard
 from delivery.tokens import TokenVerifier
@@ -136,6 +138,8 @@ class Harness:
     burst: float = 10_000.0
     drain_seconds: float = 10.0
     connect_seconds: int = 300
+    senders: SenderLimits = field(default_factory=SenderLimits)
+    body_seconds: float = 20.0
     stall: StallLimits = field(default_factory=StallLimits)
     protocol: type[StallGuard] | None = None
     page: ASGIApp | None = None
@@ -175,6 +179,7 @@ class Harness:
             drain=self.drain,
             context_factory=self.context_factory,
             answers=self.answers,
+            body_seconds=self.body_seconds,
             page=self.page,
         )
         socket = SocketDoor(
@@ -189,11 +194,17 @@ class Harness:
             clock=self.clock,
             max_subscriptions=self.max_subscriptions,
         )
-        return Starlette(routes=[Route("/graphql", http), WebSocketRoute("/graphql", socket)])
+        return site([Route("/graphql", http), WebSocketRoute("/graphql", socket)], allowed_origins=["*"])
 
     def config(self) -> uvicorn.Config:
-        protocol = self.protocol or stall_guard(self.stall, self.metrics)
-        return server_config(self.app(), host="127.0.0.1", port=0, protocol=protocol, ping_seconds=self.ping_seconds)
+        return server_config(
+            self.app(),
+            host="127.0.0.1",
+            port=0,
+            http_protocol=sender_guard(self.senders, self.metrics),
+            socket_protocol=self.protocol or stall_guard(self.stall, self.metrics),
+            ping_seconds=self.ping_seconds,
+        )
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[Harness]:

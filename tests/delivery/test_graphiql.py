@@ -50,9 +50,11 @@ def built(web: Path) -> None:
 @pytest.fixture
 async def client(web: Path) -> AsyncIterator[httpx.AsyncClient]:
     tokens = iter(("token-1", 'token-2"><script>'))
-    page = GraphiqlPage(web, mint_token=lambda: next(tokens), member_id=MemberId("m-1"))
+    page = GraphiqlPage(
+        web, mint_token=lambda: next(tokens), member_id=MemberId("m-1"), public_host="covey.example.org"
+    )
     transport = httpx.ASGITransport(Starlette(routes=[page.route, Route("/graphql", page)]))
-    async with httpx.AsyncClient(transport=transport, base_url="http://covey.test") as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as http:
         yield http
 
 
@@ -107,6 +109,52 @@ async def test_versioned_assets_are_kept_for_ever_and_our_own_are_asked_for_agai
 )
 async def test_nothing_but_the_pages_own_assets_is_served(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(f"/graphql/assets/{path}")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"host": "localhost:8000"},
+        {"host": "[::1]:8000"},
+        {"host": "0.0.0.0:8000"},
+        {"host": "Covey.example.org"},
+        {"sec-fetch-site": "none"},
+        {"sec-fetch-site": "same-origin", "origin": "http://127.0.0.1:8000"},
+    ],
+)
+async def test_who_opens_the_page_on_this_server_gets_it(client: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    page = await client.get("/graphql", headers=headers)
+    assert (page.status_code, "data-token" in page.text) == (200, True)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "rebound.example.net:8000"},
+        {"host": "127.0.0.1.example.net"},
+        {"host": "192.0.2.1:8000"},
+        {"host": "localhost@example.net"},
+        {"host": "[nonsense"},
+        {"host": ""},
+        {"sec-fetch-site": "cross-site"},
+        {"origin": "https://example.net"},
+        {"origin": "http://127.0.0.1:9000"},
+        {"origin": "null"},
+    ],
+)
+async def test_other_sites_pages_and_other_names_get_no_page_and_are_told_the_cure(
+    client: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    page = await client.get("/graphql", headers=headers)
+    assert (page.status_code, "token" in page.text) == (403, False)
+    assert page.headers["content-type"].startswith("text/plain")
+    assert "http://localhost" in page.text and "COVEY_PUBLIC_URL" in page.text
+
+
+async def test_a_second_host_header_is_not_chosen_from(client: httpx.AsyncClient) -> None:
+    page = await client.get("/graphql", headers=[("host", "localhost"), ("host", "example.net")])
+    assert page.status_code == 403
 
 
 def test_every_pinned_asset_has_a_hash_and_the_version_of_the_package_file() -> None:

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from tests.delivery.harness import Harness, client_of, error_code, http_client, member_token, service_token, sign
 from tests.delivery.sample_schema import SECRET, CodedSchema, Mutation, Query
 from tests.delivery.test_tokens import caller
+from tests.schema.asking import made
 
 GRAPHQL = "application/graphql-response+json"
 TOKEN = member_token()
@@ -31,6 +32,19 @@ async def test_a_query_and_a_mutation_are_answered(client: httpx.AsyncClient) ->
         "unknown": True,
     }
     assert (await client.post("/graphql", json=body)).json() == {"data": {"bump": 3}}
+
+
+async def test_of_several_operations_one_must_be_named_at_both_doors() -> None:
+    several = "query a { __typename } query b { __typename }"
+    async with Harness(schema=made()).serving() as harness, client_of(harness) as client, harness.member() as talk:
+        answer = await client.post("/graphql", json={"query": several})
+        assert (error_code(answer), "data" in answer.json()) == ("BAD_USER_INPUT", False)
+        assert "operation" in answer.json()["errors"][0]["message"]
+        await talk.subscribe("1", several)
+        message = await talk.receive()
+        assert (message["type"], message["payload"]) == ("error", answer.json()["errors"])
+        named = await client.post("/graphql", json={"query": several, "operationName": "b"})
+        assert named.json() == {"data": {"__typename": "Query"}}
 
 
 async def test_null_members_are_as_absent_ones(client: httpx.AsyncClient) -> None:

@@ -54,6 +54,39 @@ def test_refused_operations_do_not_put_off_the_refill() -> None:
     assert taken(rates, caller("m")) == 1
 
 
+def test_what_cost_more_is_paid_back_by_the_next_ones() -> None:
+    clock = ManualClock()
+    rates = Rates(clock=clock, operations_per_second=10, burst=20)
+    rates.take(caller("m"))
+    rates.charge(caller("m"), 9)
+    assert taken(rates, caller("m")) == 10
+    rates.charge(caller("m"), 5)
+    clock.advance(0.5)
+    assert taken(rates, caller("m")) == 0
+    clock.advance(0.5)
+    assert taken(rates, caller("m")) == 5
+
+
+def test_nobody_owes_more_than_a_burst_or_is_forgotten_while_they_owe() -> None:
+    clock = ManualClock()
+    rates = Rates(clock=clock, operations_per_second=10, burst=20)
+    for _ in range(5):
+        rates.charge(caller("m"), 1_000)
+    clock.advance(2)
+    assert len(rates) == 1
+    assert taken(rates, caller("m")) == 0
+    clock.advance(2)
+    assert len(rates) == 0
+    assert taken(rates, caller("m")) == 20
+
+
+def test_what_costs_no_more_is_not_charged() -> None:
+    rates = Rates(clock=ManualClock(), burst=20)
+    for operations in (0, -5):
+        rates.charge(caller("m"), operations)
+    assert taken(rates, caller("m")) == 20
+
+
 def test_members_of_one_id_in_two_tenants_are_two() -> None:
     rates = Rates(clock=ManualClock(), burst=1)
     assert taken(rates, caller("m", "acme")) == 1
@@ -63,6 +96,7 @@ def test_members_of_one_id_in_two_tenants_are_two() -> None:
 def test_services_and_operators_are_not_limited() -> None:
     rates = Rates(clock=ManualClock(), burst=1)
     for who in (caller(None, "acme", Role.SERVICE), caller("m", "acme", Role.MEMBER, Role.OPERATOR)):
+        rates.charge(who, 1_000)
         assert taken(rates, who) == 10_000
     assert len(rates) == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 import pytest
@@ -114,6 +115,22 @@ async def test_services_and_operators_have_limits_of_their_own() -> None:
 async def test_an_instance_that_is_full_acknowledges_and_closes_with_1013() -> None:
     async with Harness(max_connections=1).serving() as harness, harness.member():
         assert await ack_then_close(harness, member_token("m-2")) == 1013
+
+
+async def test_silent_sockets_count_and_crowd_out_each_other_but_nobody_who_says_who_it_is() -> None:
+    async with Harness(max_connections=3).serving() as harness, contextlib.AsyncExitStack() as silent:
+        first = await silent.enter_async_context(harness.member())
+        talks = [await silent.enter_async_context(harness.socket()) for _ in range(6)]
+        for talk in talks[:3]:  # the others have the two free places, and the one for who is to be told
+            assert (await talk.closed())[0] == 1013
+        assert len(harness.connections) == 4
+        assert harness.metrics.connections._value.get() == 4
+        async with harness.member(member_token("m-2")) as honest, harness.member(member_token("m-3")) as other:
+            assert await honest.alive() and await other.alive() and await first.alive()
+            assert len(harness.connections) == 4
+            assert await ack_then_close(harness, member_token("m-4")) == 1013
+    await eventually(lambda: len(harness.connections) == 0 and not door_tasks())
+    assert harness.metrics.connections._value.get() == 0
 
 
 async def test_when_a_socket_goes_its_place_is_free_again() -> None:

@@ -192,6 +192,50 @@ async def test_an_unknown_operation_name_is_an_error_for_its_id_and_is_not_repea
         assert "Smith" not in str(message)
 
 
+def with_number(operation_id: str, number: str) -> str:
+    """As text, since no encoder writes such numbers."""
+    payload = f'{{"query": "{{ hello }}", "variables": {{"n": [{number}]}}}}'
+    return f'{{"id": "{operation_id}", "type": "subscribe", "payload": {payload}}}'
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "1" + "0" * 5000])
+async def test_a_number_that_is_too_large_is_an_error_for_its_id_alone(served: Harness, number: str) -> None:
+    async with served.member() as talk:
+        await talk.subscribe("other", "subscription { forever }")
+        await talk.receive()
+        await talk.connection.send(with_number("1", number))
+        message = await talk.receive()
+        assert (message["id"], message["type"]) == ("1", "error")
+        (error,) = message["payload"]
+        assert error["extensions"]["code"] == "BAD_USER_INPUT"
+        assert "$.payload.variables" in error["message"] and number not in error["message"]
+        assert await talk.alive()
+        assert served.metrics.subscriptions._value.get() == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (with_number("", "1e400"), 4400),
+        ('{"type": "ping", "payload": {"n": 1e400}}', 4400),
+        (with_number("running", "1e400"), 4409),
+    ],
+)
+async def test_such_a_number_where_no_operation_can_be_told_closes_the_socket(
+    served: Harness, message: str, code: int
+) -> None:
+    async with served.member() as talk:
+        await talk.subscribe("running", "subscription { forever }")
+        await talk.connection.send(message)
+        assert (await talk.closed())[0] == code
+
+
+async def test_such_a_number_before_the_ack_is_4401(served: Harness) -> None:
+    async with served.socket() as talk:
+        await talk.connection.send(with_number("1", "1e400"))
+        assert (await talk.closed())[0] == 4401
+
+
 async def test_variables_that_do_not_fit_are_an_error_for_the_id(served: Harness) -> None:
     async with served.member() as talk:
         await talk.subscribe("1", "query ($n: Int!) { echo(number: $n) }", variables={"n": "x"})

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
+from hypothesis import given as every
+from hypothesis import strategies as st
 
+import payer.directory
 from bus.ids import PayerId
 from payer.directory import Directory, PayerRecord
 from payer.errors import DirectoryInvalid
@@ -18,7 +22,7 @@ def directory() -> Directory:
     return Directory.load(include_simulated=True)
 
 
-def payer(payer_id: str, name: str = "A payer", *aliases: str) -> PayerRecord:
+def a_payer(payer_id: str, name: str = "A payer", *aliases: str) -> PayerRecord:
     return PayerRecord(id=PayerId(payer_id), name=name, aliases=aliases)
 
 
@@ -70,6 +74,51 @@ def test_the_number_of_guesses_is_bounded(directory: Directory) -> None:
     assert len(directory.nearest("simulated payer", limit=2)) == 2
 
 
+class _Counting(SequenceMatcher[str]):
+    """Counts how often the whole price of a comparison was paid."""
+
+    measured = 0
+
+    def ratio(self) -> float:
+        type(self).measured += 1
+        return super().ratio()
+
+
+def test_a_guess_measures_only_what_may_win_and_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payer.directory, "SequenceMatcher", _Counting)
+    monkeypatch.setattr(_Counting, "measured", 0)
+    directory = Directory.load(include_simulated=True)
+    assert directory.nearest("zzzz quartz") == ()
+    assert _Counting.measured == 0
+    nearest = directory.nearest("etna")
+    assert 0 < _Counting.measured < 20  # of the sixty names there are
+    before = _Counting.measured
+    assert directory.nearest(" ETNA", limit=1) == nearest[:1]
+    assert _Counting.measured == before
+
+
+def test_the_guesses_that_are_remembered_are_bounded(directory: Directory) -> None:
+    for number in range(1_100):
+        directory.nearest(f"{number}")
+    assert directory._ranked.cache_info().currsize == 1_024
+
+
+@every(st.text("aetnsimok ", max_size=12))
+def test_a_guess_is_the_likeliest_by_the_whole_measure(wanted: str) -> None:
+    payers = [a_payer("P1", "Aetna", "ETNA"), a_payer("P2", "Simok Mate"), a_payer("P3", "Tomasin", "as")]
+    nearest = Directory(payers).nearest(wanted, limit=1)
+    folded = wanted.strip()
+
+    def likeness(of: PayerRecord) -> float:
+        names = [name.casefold() for name in (of.id, of.name, *of.aliases)]
+        return max(
+            0.9 if folded and name.startswith(folded) else SequenceMatcher(b=folded, a=name).ratio() for name in names
+        )
+
+    best = max(map(likeness, payers))
+    assert [likeness(found) for found in nearest] == ([best] if best >= 0.5 else [])
+
+
 def test_searching_finds_parts_of_names_ids_and_aliases_in_the_order_of_names(directory: Directory) -> None:
     assert [found.name for found in directory.search("HEALTHCARE")] == ["UnitedHealthcare", "UnitedHealthcare Dental"]
     assert [found.id for found in directory.search("medicare")] == ["CMS", "MBILU"]
@@ -81,14 +130,14 @@ def test_searching_finds_parts_of_names_ids_and_aliases_in_the_order_of_names(di
 
 def test_an_alias_of_two_payers_is_refused() -> None:
     with pytest.raises(DirectoryInvalid, match=r"'one' is an id or alias of two payers: 'P1' and 'P2'"):
-        Directory([payer("P1", "First", "ONE"), payer("P2", "Second", " one ")])
+        Directory([a_payer("P1", "First", "ONE"), a_payer("P2", "Second", " one ")])
     with pytest.raises(DirectoryInvalid, match="'p1'"):
-        Directory([payer("P1", "First"), payer("P2", "Second", "p1")])
+        Directory([a_payer("P1", "First"), a_payer("P2", "Second", "p1")])
 
 
 def test_an_empty_alias_is_refused() -> None:
     with pytest.raises(DirectoryInvalid, match="empty"):
-        Directory([payer("P1", "First", " ")])
+        Directory([a_payer("P1", "First", " ")])
 
 
 @pytest.mark.parametrize(

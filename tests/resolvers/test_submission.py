@@ -299,6 +299,17 @@ def test_a_member_asks_about_few_people_a_day_and_a_service_about_any() -> None:
     in_world(scenario)
 
 
+def test_what_a_service_asks_takes_nothing_from_the_members_own_limit() -> None:
+    async def scenario(world: World) -> None:
+        await asyncio.gather(*(world.submit(service(), **_about(number)) for number in range(20)))
+        for number in range(20, 20 + PEOPLE_PER_DAY):
+            accepted(await world.submit(**_about(number)))
+        refused(await world.submit(**_about(0)), RefusalReason.RATE_LIMITED)  # nor does it open a way past it
+        refused(await world.submit(member(connect_only=True), **_about(99)), RefusalReason.RATE_LIMITED)
+
+    in_world(scenario)
+
+
 def test_asking_about_many_at_once_gets_nobody_past_the_limit() -> None:
     async def scenario(world: World) -> None:
         results = await asyncio.gather(*(world.submit(**_about(number)) for number in range(20)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -68,6 +69,9 @@ FINE: list[dict[str, Any]] = [
     {"subscriber": person(first_name="A", last_name="O'Neil-de la Cruz", member_id="W1")},
     {"subscriber": person(first_name="é" * 60, member_id="W" * 80)},
     {"subscriber": person(first_name="Zoë\u00a0Ann", last_name="山田")},
+    {"subscriber": person(first_name="\ufeffAna\u200d", last_name="あ")},
+    {"subscriber": person(member_id=" W000000001 ")},
+    {"member_id": "an id of ours"},
     {"subscriber": person(date_of_birth=date(1900, 1, 1))},
     {"subscriber": person(date_of_birth=date(2026, 11, 23))},
     {"dependent": dependent()},
@@ -83,6 +87,9 @@ FINE: list[dict[str, Any]] = [
     {"idempotency_key": "k"},
     {"idempotency_key": " ~" * 64},
 ]
+MEANINGLESS = "\x00\n\x7f\x85\u0378\ufdd0\ufffe\uffff\U0010ffff\ue000\u2028"
+"""Controls, unassigned code points, noncharacters, private ones, a separator of lines."""
+INVISIBLE = "\u00ad\u200b\u200d\u200e\u202e\u2060\ufeff\U000e0041"
 SUBSCRIBER = "input.question.subscriber"
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"member_id": ""}, "input.question.memberId LENGTH"),
@@ -90,6 +97,25 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"member_id": "m" * 257}, "input.question.memberId LENGTH"),
     ({"member_id": "m\ud800"}, "input.question.memberId CHARACTERS"),
     ({"member_id": "m\x00"}, "input.question.memberId CHARACTERS"),
+    *(({"member_id": f"m-{barred}1"}, "input.question.memberId CHARACTERS") for barred in MEANINGLESS + INVISIBLE),
+    *(
+        ({"member_id": around}, "input.question.memberId CHARACTERS")
+        for around in (" m-1 ", " m-1", "m-1 ", "m-1\u00a0", "\u3000m-1", "\u200bm-1", "\ufeff")
+    ),
+    *(
+        ({"subscriber": person(member_id=f"W1{barred}")}, f"{SUBSCRIBER}.memberId CHARACTERS")
+        for barred in MEANINGLESS + INVISIBLE
+    ),
+    *(
+        ({"subscriber": person(first_name=f"A{barred}")}, f"{SUBSCRIBER}.firstName CHARACTERS")
+        for barred in MEANINGLESS
+    ),
+    *(
+        ({"subscriber": person(last_name=nothing)}, f"{SUBSCRIBER}.lastName CHARACTERS")
+        for nothing in ("\u200b", "\u200b\u200d\ufeff", "\u202e\u2066", "\x00", "\ufffe", "\U0001ffff", "-", "7", "' .")
+    ),
+    ({"subscriber": person(last_name="\u0958" * 31)}, f"{SUBSCRIBER}.lastName LENGTH"),  # 62 in the normal form
+    ({"provider": provider(organization_name="\u2060")}, "input.question.provider.organizationName CHARACTERS"),
     ({"subscriber": person(first_name="")}, f"{SUBSCRIBER}.firstName LENGTH"),
     ({"subscriber": person(first_name="   ")}, f"{SUBSCRIBER}.firstName LENGTH"),
     ({"subscriber": person(first_name="A" * 61)}, f"{SUBSCRIBER}.firstName LENGTH"),
@@ -137,6 +163,49 @@ def test_what_is_allowed_passes(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("changes", "expected"), WRONG)
 def test_what_is_not_allowed_is_told_at_its_path(changes: dict[str, Any], expected: str) -> None:
     assert told(submission(**changes)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("  Ana   Maria ", "Ana Maria"),
+        ("Zoe\u0308", "Zoë"),
+        ("\ufeffZoë\u00a0\u200bAnn\u202c", "Zoë Ann"),
+        ("O\u00adNeil", "ONeil"),
+    ],
+)
+def test_a_name_is_kept_in_one_spelling_of_those_that_look_the_same(given: str, kept: str) -> None:
+    made = rules().submission(
+        submission(
+            subscriber=person(first_name=given),
+            dependent=dependent(last_name=given),
+            provider=provider(organization_name=given),
+        )
+    )
+    assert made.dependent is not None
+    assert (made.subscriber.first_name, made.dependent.last_name, made.provider.organization_name) == (kept,) * 3
+
+
+def test_a_members_id_is_kept_to_the_letter_and_a_cards_without_the_spaces_around_it() -> None:
+    made = rules().submission(submission(member_id="a  b", subscriber=person(member_id=" W1 ")))
+    assert (made.member_id, made.subscriber.member_id) == ("a  b", "W1")
+
+
+@every(st.text(max_size=20))
+def test_whatever_passes_as_a_members_id_has_nothing_that_cannot_be_seen(text: str) -> None:
+    if not problems_of(submission(member_id=text)):
+        assert text == text.strip()
+        assert not {unicodedata.category(character)[0] for character in text} & {"C"}
+
+
+@every(st.text(max_size=20))
+def test_whatever_passes_as_a_name_has_a_letter_and_is_in_the_normal_form(text: str) -> None:
+    given = submission(subscriber=person(last_name=text))
+    if not problems_of(given):
+        kept = rules().submission(given).subscriber.last_name
+        assert any(character.isalpha() for character in kept)
+        assert kept == " ".join(unicodedata.normalize("NFC", kept).split())
+        assert not {unicodedata.category(character)[0] for character in kept} & {"C"}
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -238,13 +238,16 @@ class Overload(Struct, frozen=True):
     """What the other classes get while people alone ask for more than there is."""
 
     slots: Mapping[Priority, float]
-    """In use by the class, on average."""
+    """In use by the class, on average, from the second minute on."""
     longest_wait: Mapping[Priority, float]
     """Granted, or waiting still at the end."""
 
 
-def overload(seed: int, span_seconds: float, *, make: Callable[[], Scheduler] = guarded) -> Overload:
-    """Bar 13: people ask four times a second, which is more than fifteen slots can do."""
+def overload(
+    seed: int, span_seconds: float, *, always_waiting: bool = False, make: Callable[[], Scheduler] = guarded
+) -> Overload:
+    """Bar 13: people ask four times a second, which is more than fifteen slots can do. The other classes ask now and
+    then, or always wait."""
     random = Random(seed)
     asks = Asks(random, payers=200)
     simulation = Simulation(make(), lambda ask: call_seconds(random))
@@ -252,10 +255,23 @@ def overload(seed: int, span_seconds: float, *, make: Callable[[], Scheduler] = 
     def come(priority: Priority, rate: float) -> None:
         stream(simulation, random, rate, lambda: asks.make(simulation.now, tenant=priority, priority=priority))
 
+    def wait(priority: Priority) -> None:
+        backlog(
+            simulation,
+            20,
+            lambda: asks.make(simulation.now, tenant=priority, priority=priority),
+            lambda granted: granted.priority is priority,
+        )
+
     come(Priority.INTERACTIVE, 4.0)
-    come(Priority.ENROLLMENT, 0.1)
-    come(Priority.BACKGROUND, 0.1)
-    simulation.run(span_seconds)
+    for priority in (Priority.ENROLLMENT, Priority.BACKGROUND):
+        if always_waiting:
+            wait(priority)
+        else:
+            come(priority, 0.1)
+    simulation.run(60.0)
+    before = dict(simulation.slot_seconds_by_tenant)
+    simulation.run(60.0 + span_seconds)
     longest = {
         priority: max(
             [waited.seconds for waited in simulation.waits if waited.ask.priority is priority]
@@ -263,5 +279,8 @@ def overload(seed: int, span_seconds: float, *, make: Callable[[], Scheduler] = 
         )
         for priority in Priority
     }
-    in_use = {priority: simulation.slot_seconds_by_tenant[TenantId(priority)] / span_seconds for priority in Priority}
-    return Overload(in_use, longest)
+    used = {
+        priority: simulation.slot_seconds_by_tenant[TenantId(priority)] - before.get(TenantId(priority), 0.0)
+        for priority in Priority
+    }
+    return Overload({priority: seconds / span_seconds for priority, seconds in used.items()}, longest)

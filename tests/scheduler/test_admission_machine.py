@@ -7,7 +7,14 @@ from itertools import count
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from bus.events import Priority
 from bus.ids import CallId, PayerId, RequestId
@@ -236,5 +243,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         }
 
 
-TestAdmissionMachine = AdmissionMachine.TestCase
-TestAdmissionMachine.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+def test_bar_02_no_slot_is_leaked_or_freed_twice_whatever_happens_in_whatever_order() -> None:
+    run_state_machine_as_test(
+        AdmissionMachine, settings=settings(max_examples=120, stateful_step_count=40, deadline=None)
+    )

@@ -5,6 +5,7 @@ Few seeds and short spans: `python -m bench.simulation` runs the long ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import inf
 from random import Random
 
@@ -24,7 +25,7 @@ from tests.scheduler.scenarios import (
     shares,
     weighted,
 )
-from tests.scheduler.simulation import Asks, Simulation, call_seconds, numbered_ids, quantile, stream
+from tests.scheduler.simulation import MEAN_SECONDS, Asks, Simulation, call_seconds, numbered_ids, quantile, stream
 
 SEED = 7
 
@@ -99,10 +100,16 @@ def test_bar_10_control_round_robin_rewards_slow_calls() -> None:
 def test_bar_11_weights_divide_slot_time() -> None:
     weights = {TenantId("one"): 1.0, TenantId("two"): 2.0, TenantId("four"): 4.0}
 
-    served = shares(SEED, 3_000.0, dict.fromkeys(weights, 1.0), weights=weights).slot_seconds
+    divided = shares(
+        SEED, 3_000.0, dict.fromkeys(weights, 1.0), weights=weights, window_seconds=10 * MEAN_SECONDS * len(weights)
+    )
 
-    for tenant_id, weight in weights.items():
-        assert abs(served[tenant_id] / sum(served.values()) * 7.0 / weight - 1.0) <= 0.02
+    def error(served: Mapping[TenantId, float]) -> float:
+        total = sum(served.values())
+        return max(abs(served[tenant_id] / total * 7.0 / weight - 1.0) for tenant_id, weight in weights.items())
+
+    assert error(divided.slot_seconds) <= 0.02
+    assert quantile([error(window) for window in divided.windows], 0.5) <= 0.10
 
 
 def test_bar_11_control_unweighted_shares_are_far_off() -> None:
@@ -128,12 +135,20 @@ def test_bar_13_batch_and_enrollment_never_starve() -> None:
     assert figures.longest_wait[Priority.BACKGROUND] <= 60.0
 
 
+def test_bar_13_batch_and_enrollment_that_always_wait_have_a_slot_each() -> None:
+    figures = overload(SEED, 500.0, always_waiting=True)
+
+    assert figures.slots[Priority.ENROLLMENT] >= 1.0 - 1e-9
+    assert figures.slots[Priority.BACKGROUND] >= 1.0 - 1e-9
+
+
 def test_bar_13_control_without_floors_batch_starves() -> None:
     floorless = AdmissionPolicy(floors={})
 
     figures = overload(SEED, 500.0, make=lambda: AdmissionCore(floorless, numbered_ids()))
 
     assert figures.longest_wait[Priority.BACKGROUND] > 60.0
+    assert figures.slots[Priority.BACKGROUND] < 0.1
 
 
 class Dozing(AdmissionCore):

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
+from math import log
 from types import FrameType
+from typing import TypeAlias
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bus.events import Priority
 from bus.ids import CallId, PayerId, RequestId, TenantId
@@ -13,10 +18,12 @@ from scheduler.admission import Ask, BreakerChange, BreakerState, CallEnd, Grant
 from scheduler.core import AdmissionCore
 from scheduler.errors import QueueFull
 from scheduler.policy import AdmissionPolicy
+from scheduler.slots import Lease, Slots
 from tests.scheduler.asks import ask, granted, names
 from tests.scheduler.simulation import numbered_ids
 
 PAYER = PayerId("payer")
+TraceFunction: TypeAlias = Callable[[FrameType, str, object], "TraceFunction"]
 
 
 def core_of(*, slots: int = 15, slots_per_payer: int = 5, queue_limit: int = 10_000) -> AdmissionCore:
@@ -91,6 +98,21 @@ def test_bar_03_capacity_is_what_is_not_held_also_when_more_is_held_than_there_a
     assert core.grant(11.0) is None
     assert core.next_wakeup(11.0) == 12.0
     assert core.grant(12.0) is not None
+
+
+@given(st.permutations(range(6)), st.lists(st.integers(0, 7), max_size=12))
+def test_bar_03_capacity_is_the_number_of_leases_held_in_whatever_order_they_end(
+    taken: list[int], released: list[int]
+) -> None:
+    slots, held = Slots(4), set[int]()
+    for number in taken:
+        slots.take(Lease(call_id=CallId(str(number)), payer_id=PayerId(f"payer {number % 2}"), expires=9.0))
+        held.add(number)
+        for over in released[number : number + 2]:
+            assert slots.release(CallId(str(over))) == (over in held)
+            held.discard(over)
+        assert (slots.held, slots.free) == (len(held), 4 - len(held))
+        assert slots.held_at(PayerId("payer 0")) == sum(one % 2 == 0 for one in held)
 
 
 def test_a_call_whose_lease_ended_can_still_tell_its_waiters_but_no_one_joins_it() -> None:
@@ -581,26 +603,63 @@ def test_the_picture_counts_what_waits_and_what_is_in_flight() -> None:
     assert [(one.payer_id, one.waiting, one.in_flight) for one in status.payers] == [(PAYER, 2, 1)]
 
 
-def decision_cost(waiting: int) -> float:
-    """Function calls, Python's and C's, for one offer, grant and settle among so many that wait."""
+Decide = Callable[[AdmissionCore, int], object]
+DECISIONS: dict[str, Decide] = {
+    "offer": lambda core, number: core.offer(spread(number), 1.0),
+    "place": lambda core, number: core.place(RequestId(f"waiting {number}"), 1.0),
+    "grant": lambda core, number: core.grant(1.0),
+    "settle": lambda core, number: core.settle(CallId(f"call-{number + 1}"), CallEnd.ANSWERED, 2.0),
+    "leave": lambda core, number: core.leave(RequestId(f"waiting {number}"), 2.0),
+    "expired": lambda core, number: core.expired(100.0 + number),
+    "wakeup": lambda core, number: core.next_wakeup(200.0),
+}
+
+
+def spread(number: int) -> Ask:
+    """Asks of 500 tenants, each for all of 40 payers in turn, one expiring every second from 100 s on."""
+    tenant, payer = number % 500, (number + number // 500) % 40
+    return ask(f"waiting {number}", tenant=f"tenant {tenant}", payer=f"payer {payer}", deadline=100.0 + number)
+
+
+def steps_of_decisions(waiting: int, decisions: Mapping[str, Decide] = DECISIONS) -> dict[str, int]:
+    """Lines of the program that ten of each decision run through, among so many that wait."""
     core = core_of()
     for number in range(waiting):
-        core.offer(ask(tenant=f"tenant {number % 50}", payer=f"payer {number % 20}"), 0.0)
-    calls = 0
+        core.offer(spread(number), 0.0)
+    lines = 0
 
-    def count(frame: FrameType, event: str, arg: object) -> None:
-        nonlocal calls
-        calls += event in ("call", "c_call")
+    def count(frame: FrameType, event: str, arg: object) -> TraceFunction:
+        nonlocal lines
+        lines += event == "line"
+        return count
 
-    sys.setprofile(count)
-    try:
-        for number in range(20):
-            core.offer(ask(tenant=f"tenant {number}", payer="payer 1"), 1.0)
-            core.settle(grant(core, 1.0).call_id, CallEnd.ANSWERED, 2.0)
-    finally:
-        sys.setprofile(None)
-    return calls / 20
+    steps = {}
+    tracing = sys.gettrace()
+    for kind, decide in decisions.items():
+        numbers = range(waiting, waiting + 10) if kind == "offer" else range(10)
+        lines = 0
+        sys.settrace(count)
+        try:
+            for number in numbers:
+                decide(core, number)
+        finally:
+            sys.settrace(tracing)
+        steps[kind] = lines
+    return steps
 
 
-def test_bar_28_a_decision_among_sixteen_times_as_many_costs_hardly_more() -> None:
-    assert decision_cost(16_000) <= 1.4 * decision_cost(1_000)
+def test_bar_28_a_decision_among_ten_times_as_many_costs_no_more_than_the_logarithm_says() -> None:
+    few, many = steps_of_decisions(1_000), steps_of_decisions(10_000)
+
+    for kind in DECISIONS:
+        assert many[kind] <= few[kind] * log(10_000) / log(1_000), kind
+
+
+def test_bar_28_control_a_look_at_all_that_wait_costs_ten_times_as_much() -> None:
+    def look_at_all(core: AdmissionCore, number: int) -> None:
+        for _ in core._deadlines._entries:
+            pass
+
+    looks = {"look": look_at_all}
+
+    assert steps_of_decisions(2_000, looks)["look"] > 5 * steps_of_decisions(200, looks)["look"]

@@ -277,7 +277,7 @@ def test_draining_starts_no_call_and_waits_for_those_under_way() -> None:
         async with living(MemoryLog("epoch"), VirtualClock()) as world:
             state = await world.submit()
             await world.clock.sleep(1)
-            assert await world.dispatcher.drain(30) == 0
+            assert await world.worker.drain(30) == 0
             assert await world.status(state) is RequestStatus.COMPLETED
             late = await world.submit(name="Late")
             await world.clock.sleep(10)
@@ -292,7 +292,7 @@ def test_draining_says_how_many_calls_outlast_its_budget() -> None:
             world.payer.seconds = 100
             await world.submit()
             await world.clock.sleep(1)
-            assert await world.dispatcher.drain(5) == 1
+            assert await world.worker.drain(5) == 1
 
     run_virtually(main())
 
@@ -414,7 +414,7 @@ def test_a_fault_of_ours_around_a_call_is_counted_and_the_dispatcher_goes_on(mon
                 patched.setattr(world.admission, "settle", broken_settle)
                 await world.submit(name="First")
                 await world.clock.sleep(10)
-            assert world.metrics.internal_errors.labels("dispatcher")._value.get() == 1
+            assert world.metrics.internal_errors.labels("scheduler")._value.get() == 1
             second = await world.submit(name="Second")
             await world.clock.sleep(10)
             assert await world.status(second) is RequestStatus.COMPLETED

@@ -25,11 +25,13 @@ from scheduler.memory_admission import MemoryAdmission
 from scheduler.policy import AdmissionPolicy
 from scheduler.recovery import recover
 from scheduler.retries import RetryPolicy
+from scheduler.worker import Worker
 from tests.virtual_time import VirtualClock
 
 TENANT = TenantId("t-1")
 PAYER = PayerId("60054")
 LEASE_SECONDS = 125.0
+LONGEST_CALL_SECONDS = 122.0
 
 
 def unreachable() -> Unreachable:
@@ -103,6 +105,7 @@ class World:
     admission: MemoryAdmission
     journal: Journal
     dispatcher: Dispatcher
+    worker: Worker
     metrics: Metrics
     ids: Callable[[], str]
 
@@ -197,18 +200,28 @@ class World:
 
 
 @asynccontextmanager
-async def living(log: MemoryLog, clock: VirtualClock, *, slots: int = 15, seed: int = 1) -> AsyncIterator[World]:
+async def living(
+    log: MemoryLog,
+    clock: VirtualClock,
+    *,
+    slots: int = 15,
+    seed: int = 1,
+    admission_type: type[MemoryAdmission] = MemoryAdmission,
+) -> AsyncIterator[World]:
     """Start over `log` as the program does, and die as abruptly as it may at the end."""
     numbers = count()
     ids = lambda: f"{seed}-{next(numbers):04}"  # noqa: E731
     metrics = Metrics()
     journal = Journal(log, log, clock, ids, metrics)
-    admission = MemoryAdmission(AdmissionPolicy(slots=slots, lease_seconds=LEASE_SECONDS), new_id=ids)
+    admission = admission_type(AdmissionPolicy(slots=slots, lease_seconds=LEASE_SECONDS), new_id=ids)
     payer = ScriptedPayer(clock)
-    dispatcher = Dispatcher(
+    dispatcher = Dispatcher(journal=journal, admission=admission, clock=clock, metrics=metrics)
+    worker = Worker(
+        dispatcher=dispatcher,
         journal=journal,
         admission=admission,
         payer=payer,
+        longest_call_seconds=LONGEST_CALL_SECONDS,
         retries=RetryPolicy(random.Random(seed)),
         clock=clock,
         metrics=metrics,
@@ -222,9 +235,9 @@ async def living(log: MemoryLog, clock: VirtualClock, *, slots: int = 15, seed: 
         clock=clock,
         lease_seconds=LEASE_SECONDS,
     )
-    running = asyncio.create_task(dispatcher.run())
+    running = asyncio.create_task(worker.run())
     try:
-        yield World(clock, log, payer, admission, journal, dispatcher, metrics, ids)
+        yield World(clock, log, payer, admission, journal, dispatcher, worker, metrics, ids)
         if running.done():
             running.result()
     finally:

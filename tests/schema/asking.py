@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from strawberry.types.execution import ExecutionResult
 from bus.metrics import Metrics
 from delivery.answers import Answers
 from delivery.caller import Caller
+from delivery.rates import Rates
 from schema.context import Context
 from schema.execution import CoveySchema, build_schema
 from schema.limits import Limits
@@ -27,10 +29,10 @@ SUBMIT = """mutation Submit($input: SubmitCoverageRequestInput!) {
 fragment Standing on CoverageRequest { id memberId payerId status priority attempt queuePosition cursor }"""
 
 
-def made(*, development: bool = False, limits: Limits | None = None) -> CoveySchema:
+def made(*, development: bool = False, limits: Limits | None = None, rates: Rates | None = None) -> CoveySchema:
     """A schema; with `asking` it needs a world, without one it can still refuse."""
     answers = Answers(metrics=Metrics(), new_id=lambda: "error-1")
-    return build_schema(answers=answers, limits=limits, development=development)
+    return build_schema(answers=answers, limits=limits, development=development, rates=rates)
 
 
 class Asker:
@@ -114,3 +116,12 @@ def formatted(result: ExecutionResult) -> list[dict[str, Any]]:
 def codes(result: ExecutionResult) -> list[str]:
     """Of the errors, each of which has one."""
     return [error.formatted["extensions"]["code"] for error in result.errors or ()]
+
+
+def literal(value: Any) -> str:
+    """The value as it is written in a document."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    return json.dumps(value)

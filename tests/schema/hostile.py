@@ -81,6 +81,13 @@ HOSTILE: Final[dict[str, tuple[str, str]]] = {
     "directives on variables": ("query(" + _repeated("$v#: Int @x", 100) + ") { me { id } }", COMPLEX),
     "unknown directives": ("{ me { id " + _repeated("@d#", 50) + " } }", BAD),
     "operations": (_repeated("query Q# { me { id } }", 200), COMPLEX),
+    "operations that share what takes long": (
+        _repeated("query Q#($v: String!) { ...F }", 40)
+        + " fragment F on Query { coverage(input: { serviceTypeCodes: ["
+        + "$v " * 600
+        + "] }) { status } }",
+        COMPLEX,
+    ),
     "fragments": ("{ me { id } } " + _repeated("fragment F# on Me { id }", 200), COMPLEX),
     "variables": ("query(" + _repeated("$v#: Int", 400) + ") { me { id } }", BAD),
     "a circle of one": (_circle(1), BAD),

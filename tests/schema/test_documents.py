@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -18,6 +19,10 @@ from tests.schema.asking import SUBMIT, Asker, asking, codes, formatted, made, s
 from tests.schema.hostile import BAD, COMPLEX, HOSTILE
 
 
+def unread(size: int) -> None:
+    """Whoever is not interested in what has to be read."""
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_a_hostile_document_is_refused_with_its_code_at_both_doors(name: str) -> None:
     document, code = HOSTILE[name]
@@ -30,6 +35,8 @@ async def test_a_hostile_document_is_refused_with_its_code_at_both_doors(name: s
     streamed = [result async for result in stream]
     assert [type(result) for result in streamed] == [PreExecutionError]
     assert formatted(streamed[0]) == formatted(result)
+    if code == BAD:
+        assert all(error["extensions"]["path"] for error in formatted(result))
     told = json.dumps(formatted(result))
     assert len(told) < 2_500
     for secret in ("SECRET", "SSS", "Traceback", "graphql-core", ".py"):
@@ -71,23 +78,101 @@ async def test_a_document_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "parse", counting)
     of = Documents(made()._schema, Limits(), development=False, remembered=2)
     texts = ["{ me { id } }", "{ me { roles } }", "{ me { tenantId } }"]
-    first = of.get(texts[0])
-    assert of.get(texts[0]) is first
-    of.get(texts[1])
-    of.get(texts[0])
-    of.get(texts[2])  # the second goes, since the first was asked for later
-    assert of.get(texts[0]) is first
+    first = of.get(texts[0], unread)
+    assert of.get(texts[0], unread) is first
+    of.get(texts[1], unread)
+    of.get(texts[0], unread)
+    of.get(texts[2], unread)  # the second goes, since the first was asked for later
+    assert of.get(texts[0], unread) is first
     assert read == texts
-    of.get(texts[1])
+    of.get(texts[1], unread)
     assert read == [*texts, texts[1]]
 
 
-async def test_what_was_refused_is_not_remembered() -> None:
+@pytest.fixture
+def validated(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """A list that grows by every document that is validated."""
+    seen: list[object] = []
+    validate = graphql.validate
+
+    def counting(schema: Any, document: Any, *rest: Any, **options: Any) -> Any:
+        seen.append(document)
+        return validate(schema, document, *rest, **options)
+
+    monkeypatch.setattr(documents, "validate", counting)
+    return seen
+
+
+def refusal(of: Documents, text: str) -> list[dict[str, Any]]:
+    with pytest.raises(DocumentRefused) as refused:
+        of.get(text, unread)
+    return [{**error.formatted} for error in refused.value.errors]
+
+
+async def test_what_was_refused_is_refused_alike_and_unread(validated: list[object]) -> None:
     of = Documents(made()._schema, Limits(), development=False)
-    for _ in range(3):
-        with pytest.raises(DocumentRefused):
-            of.get("{ nothing }")
-    assert not of._documents
+    for text in ("{ nothing }", "{ me { id", "{ me { " + "id " * 600 + "} }"):
+        first = refusal(of, text)
+        read = len(validated)
+        assert refusal(of, text) == first
+        assert len(validated) == read
+    assert len(validated) == 1
+    assert "locations" in refusal(of, "{ me { id")[0]
+
+
+async def test_the_refusals_that_are_remembered_are_bounded_and_push_no_good_document_out(
+    validated: list[object],
+) -> None:
+    of = Documents(made()._schema, Limits(), development=False, remembered=1, refusals_remembered=2)
+    good = of.get("{ me { id } }", unread)
+    for name in ("a", "b", "a", "c"):
+        refusal(of, f"{{ {name} }}")
+    assert len(of._refusals) == 2
+    assert of.get("{ me { id } }", unread) is good
+    read = len(validated)
+    refusal(of, "{ a }")
+    assert len(validated) == read
+    refusal(of, "{ b }")  # the one that was asked for longest ago
+    assert len(validated) == read + 1
+
+
+async def test_a_remembered_refusal_holds_nothing_of_the_document() -> None:
+    of = Documents(made()._schema, Limits(), development=False)
+    refusal(of, "{ me { id " + "#" * 10_000)
+    ((error,),) = of._refusals.values()
+    assert (error.source, error.nodes, error.__traceback__) == (None, None, None)
+
+
+async def test_only_what_has_to_be_read_is_told_with_its_size() -> None:
+    of, sizes = Documents(made()._schema, Limits(), development=False), list[int]()
+    for text in ("{ me { id } }", "{ né }", "{ me { id } }", "{ né }", "{ me { id } } #" + "x" * 16_384, ""):
+        with contextlib.suppress(DocumentRefused):
+            of.get(text, sizes.append)
+    assert sizes == [13, 7]
+
+
+LONG = "a" * 8_000
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        f"{{ {LONG} }}",
+        f"{{ me {{ ...{LONG} }} }}",
+        f"{{ me(v: ${LONG}) {{ id }} }}",
+        f"{{ me {{ id @{LONG} }} }}",
+        f"query($x: {LONG}) {{ me {{ id }} }}",
+        f"query(${LONG}: Int = 1.5) {{ payers(first: ${LONG}) {{ edges {{ cursor }} }} }}",
+        f"query(${LONG}: Int!) {{ me {{ id }} }}",
+        f"fragment {LONG} on Me {{ id }} {{ me {{ id }} }}",
+    ],
+)
+async def test_a_name_of_any_length_comes_back_short(document: str) -> None:
+    result = await made().execute(document, variable_values={})
+    told = json.dumps(formatted(result), ensure_ascii=False)
+    assert codes(result)
+    assert "a" * 65 not in told
+    assert "a" * 64 + "…" in told
 
 
 @pytest.mark.parametrize("given", [None, 5, ["{ me { id } }"], {"query": "{ me { id } }"}, b"{ me { id } }"])
@@ -119,6 +204,18 @@ def test_of_several_operations_the_named_one_runs() -> None:
     asking(scenario)
 
 
+async def test_a_request_that_is_none_says_which_member_of_it_is_wrong() -> None:
+    for document, variables, name, path in (
+        (None, None, None, "query"),
+        ("{ me {", None, None, "query"),
+        ("{ none }", None, None, "query"),
+        ("{ me { id } }", [], None, "variables"),
+        (MANY, None, "D", "operationName"),
+    ):
+        result = await made().execute(document, variable_values=variables, operation_name=name)  # type: ignore[arg-type] # wrong on purpose
+        assert [error["extensions"]["path"] for error in formatted(result)] == [[path]]
+
+
 async def test_a_stream_can_be_held_to_some_types_of_operation() -> None:
     for allowed in (OperationType.SUBSCRIPTION, OperationType.MUTATION):
         stream: Any = await made().stream("{ __typename }", allowed_operation_types=(allowed,))
@@ -134,10 +231,14 @@ async def test_a_stream_can_be_held_to_some_types_of_operation() -> None:
 
 
 async def costs(document: str, limits: Limits | None = None) -> Cost:
-    (operation,) = made(limits=limits)._documents.get(document).operations.values()
+    (operation,) = made(limits=limits)._documents.get(document, unread).operations.values()
     return operation.cost
 
 
+LEAVES = (
+    "id memberId payerId status priority attempt submittedAt updatedAt deadline queuePosition estimatedWaitSeconds "
+    "cursor a: id b: id c: id d: id e: id"
+)
 LIST = "coverageRequests%s { edges { node { id coverage { status } } } }"
 
 
@@ -146,18 +247,36 @@ LIST = "coverageRequests%s { edges { node { id coverage { status } } } }"
     [
         ("{ __typename }", {}, 0),
         ("{ me { id tenantId roles } }", {}, 1),
+        ("{ me { a: id b: id c: id d: id e: id f: id g: id h: id } }", {}, 2),
+        ("query($i: CoverageQuestion!) { coverage(input: $i) { status } }", {}, 31),
+        ('{ coverageRequest(id: "r") { coverage { status } } }', {}, 11 + 3),
+        (
+            '{ coverageRequest(id: "r") { coverage { benefits { kind amount percent quantity } } } }',
+            {},
+            11 + 3 + 1 + 10,
+        ),
+        ("{ coverageRequests(first: 100) { edges { node { " + LEAVES + " } } } }", {}, 11 + 100 * 2 + 17 * 100 // 8),
+        (
+            "{ coverageRequests(first: 100) { edges { a: node { " + LEAVES + " } b: node { " + LEAVES + " } } } }",
+            {},
+            11 + 100 * 3 + 34 * 100 // 8,
+        ),
         ("{ me { member { websocketSubscribeInfo { url } } } }", {}, 53),
-        ("{ payers { edges { node { id } } } }", {}, 1 + 20 * 2),
-        ("{ payers(first: 3) { edges { node { id } } } }", {}, 1 + 3 * 2),
-        ("{ payers(first: 100000) { edges { node { id } } } }", {}, 1 + 100 * 2),
-        ("query($n: Int!) { payers(first: $n) { edges { node { id } } } }", {"n": 5}, 1 + 5 * 2),
-        ("query($n: Int!) { payers(first: $n) { edges { node { id } } } }", {"n": "x"}, 1 + 100 * 2),
-        ("query($n: Int!) { payers(first: $n) { edges { node { id } } } }", {"n": -5}, 1 + 100 * 2),
-        ("query($n: Int = 3) { payers(first: $n) { edges { node { id } } } }", {}, 1 + 100 * 2),
+        ("{ payers { edges { node { id } } } }", {}, 1 + 42),
+        ("{ payers(first: 3) { edges { node { id } } } }", {}, 1 + 6),
+        ("{ payers(first: 100000) { edges { node { id } } } }", {}, 1 + 212),
+        ("query($n: Int!) { payers(first: $n) { edges { node { id } } } }", {"n": 5}, 1 + 10),
+        ("query($n: Int!) { payers(first: $n) { edges { node { id } } } }", {"n": "x"}, 1 + 212),
+        ("query($n: Int!) { payers(first: $n) { edges { node { id } } } }", {"n": -5}, 1 + 212),
+        ("query($n: Int = 3) { payers(first: $n) { edges { node { id } } } }", {}, 1 + 212),
         ("query($n: Int!) { payers(first: $n) { edges { ... on PayerEdge { cursor } } } }", {"n": 0}, 1),
         ("{ " + LIST % "(first: 2)" + " }", {}, 11 + 2 * 5),
         ("{ a: " + LIST % "(first: 2)" + " b: " + LIST % "(first: 1)" + " }", {}, 22 + 3 * 5),
-        ("query($n: Int!) { a: " + LIST % "(first: $n)" + " b: " + LIST % "(first: $n)" + " }", {"n": 2}, 22 + 4 * 5),
+        (
+            "query($n: Int!) { a: " + LIST % "(first: $n)" + " b: " + LIST % "(first: $n)" + " }",
+            {"n": 2},
+            22 + 4 * 5 + 1,
+        ),
         ("{ ...F } fragment F on Query { me { ...G } m: me { ...G } } fragment G on Me { member { id } }", {}, 4),
     ],
 )
@@ -166,7 +285,7 @@ async def test_what_an_operation_costs(document: str, variables: dict[str, Any],
 
 
 def test_pages_within_pages_cost_as_long_as_they_can_be() -> None:
-    inner = Cost(fixed=2).sized_by("n")
+    inner = Cost(fixed=16).sized_by("n")
     assert inner.sized_by("m").total({"n": 1, "m": 1}) == 200
     assert inner.times(3).total({"n": 5}) == 30
 
@@ -180,6 +299,7 @@ def test_pages_within_pages_cost_as_long_as_they_can_be() -> None:
         (Limits(aliases=1), "{ me { a: id } }", "{ b: me { a: id } }"),
         (Limits(complexity=1), "{ me { id } }", "{ me { member { id } } }"),
         (Limits(definitions=1), "{ me { id } }", "{ me { ...F } } fragment F on Me { id }"),
+        (Limits(operations=1), "query A { me { id } }", "query A { me { id } } query B { me { id } }"),
         (Limits(directives=1), "{ me @skip(if: false) { id } }", "{ me @skip(if: false) { id @skip(if: false) } }"),
         (Limits(fields=2), "{ me { id } }", "{ me { id roles } }"),
         (Limits(overlap=2), "{ me { id } }", "{ me { id id } }"),
@@ -189,7 +309,7 @@ async def test_each_limit_lets_through_what_is_at_it_and_refuses_what_is_over(
     limits: Limits, fine: str, refused: str
 ) -> None:
     schema = made(limits=limits)
-    schema._documents.get(fine)
+    schema._documents.get(fine, unread)
     assert codes(await schema.execute(refused)) == [COMPLEX]
 
 
@@ -230,6 +350,6 @@ def test_clients_documents_of_honest_size_are_let_through() -> None:
             pageInfo { hasNextPage endCursor }
           }
         }"""
-        await asker.data(document, {"first": 100})
+        await asker.data(document, {"first": 50})
 
     asking(scenario)

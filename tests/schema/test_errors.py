@@ -16,6 +16,7 @@ from tests.schema.asking import (
     asking,
     codes,
     formatted,
+    literal,
     made,
     question_input,
     submit_variables,
@@ -107,14 +108,6 @@ async def test_what_a_type_rules_out_in_a_variable_is_told_at_its_path_and_not_r
     }
 
 
-def _literal(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_literal(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_literal, value)) + "]"
-    return json.dumps(value)
-
-
 @pytest.mark.parametrize(
     ("at", "value", "path", "message"),
     [
@@ -128,7 +121,7 @@ async def test_what_a_type_rules_out_in_the_document_is_told_alike(
     at: str, value: Any, path: str, message: str
 ) -> None:
     variables = _with(at, value)
-    argument = f"(input: {_literal(variables['input'])})" if "input" in variables else ""
+    argument = f"(input: {literal(variables['input'])})" if "input" in variables else ""
     result = await made().execute(f"mutation {{ submitCoverageRequest{argument} {{ __typename }} }}")
     (error,) = result.errors or []
     assert error.formatted == {
@@ -190,32 +183,56 @@ async def test_the_path_is_that_of_the_operation_that_runs() -> None:
 
 def test_null_is_fine_where_the_schema_has_it() -> None:
     async def scenario(asker: Asker) -> None:
-        question = _literal(question_input(provider=None, dateOfService=None, dependent=None))
+        question = literal(question_input(provider=None, dateOfService=None, dependent=None))
         assert await asker.data(f"{{ coverage(input: {question}) {{ status }} }}") == {"coverage": None}
 
     asking(scenario)
 
 
-def test_a_variable_that_is_null_where_null_is_not_allowed_is_a_mistake_of_the_client() -> None:
+NULLS = [
+    ("query($v: Int = 5) { payers(first: $v) { edges { cursor } } }", ["first"]),
+    ('query($v: ID = "m") { me { id } payer(id: $v) { id } payers(first: 1) { edges { cursor } } }', ["id"]),
+    ('query($v: ID = "m") { payer(id: $v) { id } }', ["id"]),
+    ("query($v: Boolean = true) { me { id @include(if: $v) } }", ["if"]),
+    ("query($v: Boolean = true) { me @skip(if: $v) { id } }", ["if"]),
+    ("query($v: Boolean = true) { ... @include(if: $v) { me { id } } }", ["if"]),
+    ("query($v: Boolean = true) { ...F @include(if: $v) } fragment F on Query { me { id } }", ["if"]),
+    ("query($v: Boolean = true) { me { ...F } } fragment F on Me { id @skip(if: $v) }", ["if"]),
+    (
+        'query($v: String = "Ana") { coverage(input: {memberId: "m-1", payerId: "AETNA", subscriber: '
+        '{memberId: "W1", firstName: $v, lastName: "B", dateOfBirth: "1980-01-01"}}) { status } }',
+        ["input", "subscriber", "firstName"],
+    ),
+    (
+        'query($v: String = "30") { coverage(input: {memberId: "m-1", payerId: "AETNA", serviceTypeCodes: ["1", $v], '
+        'subscriber: {memberId: "W1", firstName: "A", lastName: "B", dateOfBirth: "1980-01-01"}}) { status } }',
+        ["input", "serviceTypeCodes", "1"],
+    ),
+    (
+        'subscription($v: Boolean = true) { coverageRequestEvents(requestId: "r", progress: $v) { __typename } }',
+        ["progress"],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "path"), NULLS)
+def test_a_variable_that_is_null_where_a_default_stands_is_told_at_its_path(document: str, path: list[str]) -> None:
     async def scenario(asker: Asker) -> None:
-        document = "query($n: Int = 5) { payers(first: $n) { edges { cursor } } }"
-        result = await asker.ask(document, {"n": None})
-        assert codes(result) == ["BAD_USER_INPUT"]
-        stream = await asker.follow(
-            'subscription($p: Boolean = true) { coverageRequestEvents(requestId: "r", progress: $p) { __typename } }',
-            {"p": None},
-        )
-        (refused,) = [result async for result in stream]
-        assert codes(refused) == ["BAD_USER_INPUT"]
+        (result,) = [result async for result in await asker.follow(document, {"v": None})]
+        (error,) = formatted(result)
+        assert error["message"] == "A variable has no value that is allowed here."
+        assert error["extensions"] == {"code": "BAD_USER_INPUT", "path": path}
 
     asking(scenario)
 
 
 def test_half_a_character_in_a_variable_is_a_mistake_of_the_client() -> None:
     async def scenario(asker: Asker) -> None:
-        document = 'query($s: String) { payers(search: $s, after: "AAAA") { edges { cursor } } }'
-        result = await asker.ask(document, {"s": "\ud800"})
-        assert codes(result) == ["BAD_USER_INPUT"]
+        document = """query($id: ID!, $s: String) {
+          payer(id: $id) { id } payers(search: $s, after: "AAAA") { edges { cursor } }
+        }"""
+        (error,) = formatted(await asker.ask(document, {"id": "whole", "s": "\ud800"}))
+        assert error["extensions"] == {"code": "BAD_USER_INPUT", "path": ["search"]}
 
     asking(scenario)
 

@@ -17,12 +17,16 @@ class Issuer:
         self._key = Ed25519PrivateKey.generate()
 
     @property
+    def public_key(self) -> str:
+        """In PEM."""
+        return self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+    @property
     def settings(self) -> dict[str, str]:
         """What production needs, beside the payers' address."""
-        pem = self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return {
             "mode": "production",
-            "jwt_public_key": pem.decode(),
+            "jwt_public_key": self.public_key,
             "payer_api_key": "a payer key that nobody sees",
             "cursor_key": "a cursor key of this test, long enough",
             "public_url": "wss://covey.example.com/graphql",

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
 from bus.clock import SystemClock
@@ -33,7 +33,7 @@ mutation Submit($input: SubmitCoverageRequestInput!) {
     ... on CoverageRequestAccepted { request { id status queuePosition cursor } }
     ... on CoverageAnswered { coverage { status requestId } }
     ... on InvalidInput { problems { path code message } }
-    ... on Refused { reason message }
+    ... on Refused { reason message retryAfterSeconds }
   }
 }
 """
@@ -53,8 +53,7 @@ def free_port() -> int:
     """A port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return int(probe.getsockname()[1])
 
 
 def question(member: str, payer: str, last_name: str = "Doe", **changes: Any) -> dict[str, Any]:
@@ -169,7 +168,9 @@ class Server(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(folder: Path, *, payer_url: str, port: int | None = None, **settings: str) -> AsyncIterator[Server]:
+async def serving(
+    folder: Path, port: int | None = None, /, *, payer_url: str, **settings: str
+) -> AsyncIterator[Server]:
     """`covey serve` on the data folder in `folder`, with `settings` by their names without COVEY_."""
     port = port or free_port()
     url, data = f"http://127.0.0.1:{port}", folder / "data"
@@ -201,7 +202,7 @@ async def greeted(port: int, bearer: str) -> AsyncIterator[ClientConnection]:
     url = f"ws://127.0.0.1:{port}/graphql"
     async with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], proxy=None) as socket_:
         await socket_.send(json.dumps({"type": "connection_init", "payload": {"authorization": f"Bearer {bearer}"}}))
-        assert json.loads(await socket_.recv())["type"] == "connection_ack"
+        assert (await received(socket_))["type"] == "connection_ack"
         yield socket_
 
 
@@ -209,6 +210,31 @@ async def subscribe(socket_: ClientConnection, query: str, operation: str = "1",
     """Start an operation; what it brings is the caller's to receive."""
     payload = {"query": query, "variables": variables}
     await socket_.send(json.dumps({"id": operation, "type": "subscribe", "payload": payload}))
+
+
+async def received(socket_: ClientConnection) -> dict[str, Any]:
+    """The next message."""
+    message: dict[str, Any] = json.loads(await socket_.recv())
+    return message
+
+
+async def close_code(socket_: ClientConnection) -> int:
+    """Read on to the end; the code that the server closed with."""
+    async with asyncio.timeout(30):
+        with suppress(ConnectionClosed):
+            while True:
+                await socket_.recv()
+    assert socket_.close_code is not None
+    return socket_.close_code
+
+
+async def readiness(url: str, status: int) -> dict[str, Any]:
+    """What `/readyz` says, once it answers with this status."""
+    async with httpx.AsyncClient() as http, asyncio.timeout(20):
+        while True:
+            if (response := await http.get(f"{url}/readyz")).status_code == status:
+                return dict(response.json())
+            await asyncio.sleep(0.02)
 
 
 class Client:
@@ -230,8 +256,15 @@ class Client:
         if response.status_code == 503:
             raise httpx.ConnectError("draining")
         assert "errors" not in body, body
-        data: dict[str, Any] = body["data"]
-        return data
+        return dict(body["data"])
+
+    async def submitted(self, asked: dict[str, Any], **options: Any) -> str:
+        """The id of a request that is made, whatever the cache holds."""
+        data = await self.execute(SUBMIT, input={"question": asked, "cacheMode": "REQUIRE_FRESH", **options})
+        result = data["submitCoverageRequest"]
+        assert result["__typename"] == "CoverageRequestAccepted", result
+        request_id: str = result["request"]["id"]
+        return request_id
 
     async def execute_surely(self, query: str, **variables: Any) -> dict[str, Any]:
         """As `execute`, again and again while the server is away."""

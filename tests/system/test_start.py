@@ -72,7 +72,9 @@ async def test_settings_that_are_wrong_are_told_by_their_names_and_what_is_allow
 
 async def test_production_names_the_settings_that_it_needs(tmp_path: Path) -> None:
     message = told(await serve(tmp_path, mode="production", payer_api_key=SECRET), 2)
-    assert "COVEY_CURSOR_KEY is not set; production needs" in message and "COVEY_PAYER_URL is not set" in message
+    for name in ("COVEY_CURSOR_KEY", "COVEY_PAYER_URL", "COVEY_PUBLIC_URL"):
+        assert f"{name} is not set; production needs" in message
+    assert "COVEY_JWT_JWKS_URL or COVEY_JWT_PUBLIC_KEY is not set" in message
 
 
 async def test_a_port_in_use_is_told_before_anything_is_made(tmp_path: Path) -> None:
@@ -138,10 +140,15 @@ async def test_a_file_that_is_no_log_is_told_and_left_alone(
     else:
         shutil.copytree(await _made(whole_log), data)
     damage(path)
-    before = path.read_bytes()
+    before = _kept(data)
     message = told(await serve(data), 1)
     assert f"{path} {words}" in message
-    assert path.read_bytes() == before
+    assert _kept(data).items() >= before.items()
+
+
+def _kept(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Rights and bytes of every file but the lock, which holds the number of the last process."""
+    return {path.name: (path.stat().st_mode, path.read_bytes()) for path in folder.iterdir() if path.suffix != ".lock"}
 
 
 async def _made(folder: Path) -> Path:
@@ -162,6 +169,16 @@ async def test_a_coverage_cache_that_cannot_be_made_is_named(tmp_path: Path) -> 
     assert "views.sqlite3 cannot be opened or made" in message and "remove what stands in its place" in message
 
 
+async def test_another_programs_file_in_the_caches_place_is_named_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "views.sqlite3"
+    path.parent.mkdir()
+    _of_another_program(path)
+    before = path.read_bytes()
+    message = told(await serve(path.parent), 1)
+    assert f"{path} is an SQLite file of another program: move it away" in message
+    assert path.read_bytes() == before
+
+
 async def test_a_development_key_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "development-key.pem").write_text("no key")
     assert "development-key.pem holds no private key. Delete it" in told(await serve(tmp_path), 1)
@@ -175,6 +192,27 @@ async def test_a_second_process_on_the_same_log_is_refused_and_the_first_goes_on
             assert (await http.get(f"{server.url}/readyz")).status_code == 200
 
 
-async def test_what_is_kept_is_for_its_owner_only(whole_log: Path) -> None:
+async def test_what_is_kept_is_for_its_owner_only_also_what_an_earlier_version_left_open(
+    whole_log: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    await token(data, "m-1")
+    assert {"data", "development-key.pem"} == {path.name for path in (data, *data.iterdir())}
+    assert _open_to_others(data, *data.iterdir()) == set()
     made = await _made(whole_log)
-    assert {path.name: oct(path.stat().st_mode & 0o077) for path in made.iterdir() if path.stat().st_mode & 0o077} == {}
+    assert _open_to_others(made, *made.iterdir()) == set()
+
+    shutil.copytree(made, data, dirs_exist_ok=True)
+    for path in data.iterdir():
+        path.chmod(0o666)
+    async with serving(tmp_path, payer_url="http://127.0.0.1:9", drain_seconds="0") as server:
+        names = {path.name for path in data.iterdir()}
+        assert names >= {"covey.db", "covey.db-wal", "views.sqlite3", "development-key.pem", "covey.db.lock"}
+        assert _open_to_others(*data.iterdir()) == set()
+        assert await server.process.stop() == 0
+    assert _open_to_others(*data.iterdir()) == set()
+
+
+def _open_to_others(*paths: Path) -> set[str]:
+    """Which of them others than the owner have rights to."""
+    return {path.name for path in paths if path.stat().st_mode & 0o077}

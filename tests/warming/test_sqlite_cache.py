@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,15 @@ async def test_a_damaged_file_that_cannot_be_made_anew_is_said(
 async def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(CacheUnavailable):
         await SqliteCache.open(tmp_path / "nowhere" / "views.sqlite3", epoch="log-1")
+
+
+async def test_another_programs_file_is_refused_and_left_alone(open_cache: Open, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE events (position)")
+    before = path.read_bytes()
+    with pytest.raises(CacheUnavailable, match="of another program: move it away"):
+        await open_cache()
+    assert path.read_bytes() == before
 
 
 async def test_a_full_disk_refuses_what_is_put_and_answers_what_is_held(open_cache: Open, path: Path) -> None:

@@ -1,0 +1,219 @@
+"""Making the calls: a slot is granted, the log is told, the payer is asked, and what came is recorded.
+
+Between any two awaits the process may be killed: what the log holds is enough for another to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+import structlog
+
+from bus.clock import Clock
+from bus.errors import LogUnavailable, StateUnavailable
+from bus.events import Answered, Downtime, TimedOut
+from bus.failure import Failure, FailureKind
+from bus.fold import RequestState
+from bus.ids import RequestId
+from bus.metrics import Metrics
+from bus.question import Question
+from payer.outcome import Answer, Outcome, Unfinished
+from scheduler.admission import Admission, BreakerChange, CallEnd, Grant, Settled
+from scheduler.calls import end_of, next_events, proven_over
+from scheduler.dispatcher import AGAIN_SECONDS, Dispatcher
+from scheduler.journal import Journal
+from scheduler.retries import RetryPolicy
+from scheduler.tasks import Tasks
+
+_DEADLINE_PASSED: Final = Failure(
+    code="DEADLINE",
+    kind=FailureKind.DEADLINE,
+    message="No answer came within the time this request was given. Ask again, with a later deadline.",
+)
+_CALL_FAILED: Final = Failure(
+    code="INTERNAL", kind=FailureKind.INTERNAL, message="The call failed by a fault of ours. Operators were told."
+)
+
+_logger = structlog.get_logger(__name__)
+
+
+class Payer(Protocol):
+    """The port to the payers. Adapter: Stedi's HTTP, which the simulator speaks too."""
+
+    async def check(self, question: Question, request_id: RequestId) -> Outcome:
+        """Ask once. Raises nothing for what the wire brings; may take minutes; cancelling it frees no slot."""
+        ...
+
+
+class Worker:
+    """Drives admission: the one place where calls start and end."""
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        journal: Journal,
+        admission: Admission,
+        payer: Payer,
+        longest_call_seconds: float,
+        retries: RetryPolicy,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        """`longest_call_seconds` is after how long `payer` gives a call up."""
+        self._dispatcher = dispatcher
+        self._journal = journal
+        self._admission = admission
+        self._payer = payer
+        self._longest_call_seconds = longest_call_seconds
+        self._retries = retries
+        self._clock = clock
+        self._metrics = metrics
+        self._draining = False
+        self._calls = Tasks(metrics)
+        self._expiries = Tasks(metrics)
+
+    async def run(self) -> None:
+        """Grant, call and expire until cancelled."""
+        changed = self._dispatcher.changed
+        try:
+            while True:
+                changed.clear()
+                try:
+                    wakeup = await self._decide()
+                except StateUnavailable as error:
+                    _logger.warning("admission_away", reason=str(error), retry_in_seconds=AGAIN_SECONDS)
+                    wakeup = self._clock.monotonic() + AGAIN_SECONDS
+                await self._until_changed(wakeup)
+        finally:
+            await self._calls.cancel()
+            await self._expiries.cancel()
+            await self._dispatcher.later.cancel()
+
+    async def drain(self, budget_seconds: float) -> int:
+        """Start no more calls, and wait for those under way; how many were still under way when the budget ended.
+
+        Those keep their slots by their leases in the log, and their requests are taken up at the next start.
+        """
+        self._draining = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(budget_seconds):
+                for tasks in (self._calls, self._expiries, self._dispatcher.later):
+                    await tasks.settle()
+        return len(self._calls)
+
+    async def _decide(self) -> float | None:
+        """Everything that may be done now; when to look again unless something changes."""
+        now = self._clock.monotonic()
+        expired = await self._admission.expired(now)
+        if expired:
+            self._expiries.spawn(self._expire(expired), "expire")
+        while not self._draining and (grant := await self._admission.grant(now)) is not None:
+            self._calls.spawn(self._call(grant), f"call {grant.call_id}")
+        return await self._admission.next_wakeup(now)
+
+    async def _expire(self, request_ids: Sequence[RequestId]) -> None:
+        await self._journal.write_surely(
+            request_ids, lambda state: [TimedOut(payer_id=state.payer_id, failure=_DEADLINE_PASSED)]
+        )
+
+    async def _call(self, grant: Grant) -> None:
+        """One call, from its lease to its end. Nothing is sent before the log knows that it may be."""
+        under_way = self._dispatcher.under_way(grant.call_id, grant.lease_expires)
+        try:
+            async with self._journal.holding(grant.waiters) as held:
+                waiting = await self._journal.write(held, under_way)
+        except (LogUnavailable, StateUnavailable):
+            waiting = []
+        if not waiting:
+            await self._give_back(grant)
+            return
+        leader = waiting[0].state
+        began = self._clock.monotonic()
+        if began + self._longest_call_seconds > grant.lease_expires:
+            # The process slept meanwhile: the call might outlive its lease, and be one too many for the payer.
+            outcome: Outcome = Unfinished(failure=_CALL_FAILED, timed_out=False)
+            end = CallEnd.NOT_MADE
+        else:
+            outcome = await self._ask(leader)
+            end = end_of(outcome)
+        ended = self._clock.monotonic()
+        self._metrics.call_seconds.labels(end).observe(ended - began)
+        settled = await self._settle(grant, end, ended)
+        self._dispatcher.changed.set()
+        await self._conclude(grant, leader, outcome, settled.waiters)
+        if settled.breaker is not None:
+            await self._tell(settled.breaker)
+
+    async def _ask(self, leader: RequestState) -> Outcome:
+        try:
+            return await self._payer.check(leader.question, leader.request_id)
+        except Exception as error:
+            # A fault of ours must not cost the request its end. Whether the call was sent is not known. The error's
+            # own words are not logged: they may repeat what was asked.
+            frames = traceback.format_tb(error.__traceback__)
+            _logger.error("call_failed", request_id=leader.request_id, error=type(error).__name__, frames=frames)
+            self._metrics.internal_errors.labels("payer").inc()
+            return Unfinished(failure=_CALL_FAILED, timed_out=False)
+
+    async def _settle(self, grant: Grant, end: CallEnd, ended: float) -> Settled:
+        while True:
+            try:
+                return await self._admission.settle(grant.call_id, end, ended)
+            except StateUnavailable as error:
+                _logger.warning("admission_away", reason=str(error), retry_in_seconds=AGAIN_SECONDS)
+            await self._clock.sleep(AGAIN_SECONDS)
+
+    async def _give_back(self, grant: Grant) -> None:
+        """The call was not made: nobody waits any more, or the log is away and they try again."""
+        settled = await self._settle(grant, CallEnd.NOT_MADE, self._clock.monotonic())
+        again = await self._journal.still_open(settled.waiters)
+        await self._dispatcher.offer_again(again, AGAIN_SECONDS)
+
+    async def _conclude(
+        self, grant: Grant, leader: RequestState, outcome: Outcome, waiters: Sequence[RequestId]
+    ) -> None:
+        still_open = await self._journal.still_open(waiters)
+        attempt = max((request.state.attempt for request in still_open), default=leader.attempt)
+        delay_seconds = self._retries.delay_seconds(outcome, attempt)
+        written = await self._journal.write_surely(
+            waiters, lambda state: next_events(state, outcome, grant.call_id, delay_seconds, self._clock.now())
+        )
+        if not written and proven_over(end_of(outcome)):
+            await self._note_unawaited(grant, leader, outcome)
+        again = [request for request in written if not request.state.status.terminal]
+        await self._dispatcher.offer_again(again)
+
+    async def _note_unawaited(self, grant: Grant, leader: RequestState, outcome: Outcome) -> None:
+        answered = Answered(
+            payer_id=grant.payer_id,
+            call_id=grant.call_id,
+            question_key=grant.question_key,
+            coverage=outcome.coverage if isinstance(outcome, Answer) else None,
+        )
+        await self._journal.note(grant.call_id, answered, whose=leader)
+
+    async def _tell(self, change: BreakerChange) -> None:
+        downtime = Downtime(payer_id=change.payer_id, available=change.available, since=self._clock.now())
+        await self._journal.note(change.payer_id, downtime)
+
+    async def _until_changed(self, wakeup: float | None) -> None:
+        changed = self._dispatcher.changed
+        if wakeup is None:
+            await changed.wait()
+            return
+        alarm = asyncio.create_task(self._ring(wakeup), name="worker alarm")
+        try:
+            await changed.wait()
+        finally:
+            alarm.cancel()
+            with suppress(asyncio.CancelledError):
+                await alarm
+
+    async def _ring(self, at: float) -> None:
+        await self._clock.sleep(at - self._clock.monotonic())
+        self._dispatcher.changed.set()

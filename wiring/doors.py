@@ -1,0 +1,132 @@
+"""The doors of one process: whose tokens open them, `/graphql` over HTTP and WebSocket, and GraphiQL's page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from bus.clock import Clock
+from bus.ids import MemberId, TenantId, random_id
+from delivery.answers import Answers
+from delivery.caller import Caller, Role
+from delivery.connect_tokens import ConnectTokens
+from delivery.connections import Connections
+from delivery.development_key import DevelopmentKey, sign_development_token
+from delivery.drain import Drain
+from delivery.graphiql import GraphiqlPage
+from delivery.http import HttpDoor
+from delivery.jwks import JwksKeys
+from delivery.keys import KeySource, public_key
+from delivery.rates import Rates
+from delivery.socket import SocketDoor
+from delivery.tokens import TokenVerifier
+from resolvers.use_cases import UseCases
+from schema.context import Context
+from schema.execution import build_schema
+from schema.limits import Limits
+from settings import Settings
+from wiring.foundation import Foundation
+
+_WEB: Final = Path(__file__).parent.parent / "web"
+_GRAPHIQL_MEMBER: Final = MemberId("m-1")
+_GRAPHIQL_TOKEN_SECONDS: Final = 8 * 3600
+
+
+class Keys(NamedTuple):
+    """What tokens are checked with: the issuer's keys, or in development a key of our own, that also signs."""
+
+    source: KeySource
+    development: DevelopmentKey | None
+
+
+@asynccontextmanager
+async def token_keys(base: Foundation) -> AsyncIterator[Keys]:
+    """Raises KeyUnusable."""
+    settings = base.settings
+    if settings.jwt_jwks_url is not None:
+        async with httpx.AsyncClient() as http:
+            yield Keys(JwksKeys(url=settings.jwt_jwks_url, client=http, clock=base.clock), None)
+    elif settings.jwt_public_key is not None:
+        yield Keys(public_key(settings.jwt_public_key), None)
+    else:
+        development = DevelopmentKey.in_folder(settings.data)
+        yield Keys(development.source, development)
+
+
+def doors(
+    base: Foundation,
+    *,
+    use_cases: UseCases,
+    keys: Keys,
+    connect_tokens: ConnectTokens,
+    connections: Connections,
+    drain: Drain,
+) -> list[BaseRoute]:
+    """`/graphql` over HTTP and WebSocket, and GraphiQL where tokens may be minted."""
+    settings, clock, metrics = base.settings, base.clock, base.metrics
+    answers = Answers(metrics=metrics, new_id=random_id)
+    rates = Rates(clock=clock, operations_per_second=settings.operations_per_second, burst=settings.operations_burst)
+    schema = build_schema(answers=answers, limits=_limits(settings), development=settings.development, rates=rates)
+    verifier = TokenVerifier(keys=keys.source, connect_tokens=connect_tokens, clock=clock)
+    page = None if keys.development is None else _graphiql(keys.development, settings, clock)
+
+    def context(caller: Caller) -> Context:
+        return Context(caller=caller, use_cases=use_cases)
+
+    http_door = HttpDoor(
+        schema=schema,
+        verifier=verifier,
+        rates=rates,
+        drain=drain,
+        context_factory=context,
+        answers=answers,
+        body_limit_bytes=settings.message_bytes,
+        page=page,
+    )
+    socket_door = SocketDoor(
+        schema=schema,
+        verifier=verifier,
+        rates=rates,
+        connections=connections,
+        drain=drain,
+        context_factory=context,
+        answers=answers,
+        metrics=metrics,
+        clock=clock,
+        init_timeout_seconds=settings.connection_init_seconds,
+        max_subscriptions=settings.max_subscriptions_per_connection,
+    )
+    doors: list[BaseRoute] = [Route("/graphql", http_door), WebSocketRoute("/graphql", socket_door)]
+    return doors if page is None else [page.route, *doors]
+
+
+def _graphiql(key: DevelopmentKey, settings: Settings, clock: Clock) -> GraphiqlPage:
+    def mint() -> str:
+        return sign_development_token(
+            key,
+            tenant_id=TenantId("demo"),
+            roles=[Role.MEMBER],
+            member_id=_GRAPHIQL_MEMBER,
+            ttl_seconds=_GRAPHIQL_TOKEN_SECONDS,
+            now=clock.now(),
+            token_id=random_id(),
+        )
+
+    public_host = urlsplit(settings.public_url or "").hostname
+    return GraphiqlPage(_WEB, mint_token=mint, member_id=_GRAPHIQL_MEMBER, public_host=public_host)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        document_bytes=settings.document_bytes,
+        tokens=settings.document_tokens,
+        depth=settings.document_depth,
+        aliases=settings.document_aliases,
+        complexity=settings.document_complexity,
+    )
