@@ -19,15 +19,17 @@ from typing import Final, TypeVar
 
 from redis.asyncio import Redis
 
-from bench.scheduler_decision import an_ask, quantile
-from bus.ids import CallId, random_id
+from bus.events import Priority
+from bus.ids import CallId, PayerId, RequestId, TenantId, random_id
 from bus.redis_connection import RedisAddress, redis_client
-from scheduler.admission import CallEnd
+from scheduler.admission import Ask, CallEnd
 from scheduler.policy import AdmissionPolicy
 from scheduler.redis_admission import RedisAdmission
 from scheduler.redis_script import SharedPolicy
 
 WAITING: Final = 10_000
+TENANTS: Final = 500
+PAYERS: Final = 40
 KINDS: Final = ("settle", "offer", "grant", "wakeup")
 GRANT_BAR_SECONDS: Final = 0.005
 SCRIPT_BAR_SECONDS: Final = 0.001
@@ -36,6 +38,23 @@ _OWN_READS: Final = 3
 """What a timed decision's own book-keeping sends: two commands about the slow log, one for the count."""
 _T = TypeVar("_T")
 _NOTHING: Final = "local n = 0 for i = 1, tonumber(ARGV[1]) do n = n + i end return n"
+
+
+def an_ask(random: Random, number: int) -> Ask:
+    """One of many tenants', to one of some payers."""
+    return Ask(
+        request_id=RequestId(f"request-{number}"),
+        tenant_id=TenantId(f"tenant-{random.randrange(TENANTS)}"),
+        payer_id=PayerId(f"payer-{random.randrange(PAYERS)}"),
+        question_key=f"question-{number}",
+        priority=Priority.INTERACTIVE,
+        deadline=1e9,
+    )
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The value that so large a share does not exceed."""
+    return sorted(values)[int(share * (len(values) - 1))]
 
 
 class Bench:
