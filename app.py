@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from random import SystemRandom
@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 
 from bus.clock import SystemClock
 from bus.cursor import Cursors
+from bus.errors import StateUnavailable
 from bus.ids import random_id
 from bus.metrics import Metrics
 from bus.question import Provider
@@ -43,7 +44,8 @@ from warming.freshness import Freshness
 from wiring.doors import doors, token_keys
 from wiring.embedded import OpenLog, embedded_store, open_sqlite_log
 from wiring.foundation import Foundation
-from wiring.scheduling import embedded_scheduling
+from wiring.scheduling import Scheduling, embedded_scheduling, shared_scheduling
+from wiring.shared import present, shared_store
 from wiring.store import Chore, Store
 
 _logger = structlog.get_logger(__name__)
@@ -86,7 +88,10 @@ def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain
         return "This instance is going away." if drain.active else None
 
     async def measure() -> None:
-        status = await dispatcher.status()
+        try:
+            status = await dispatcher.status()
+        except StateUnavailable:
+            return  # the other metrics are told all the same
         base.metrics.slots.labels("held").set(status.held)
         base.metrics.slots.labels("free").set(max(0, status.slots - status.held))
         for waiting in status.classes:
@@ -95,18 +100,49 @@ def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain
     return Probes(checks={"drain": draining, **store.checks}, metrics=base.metrics, refresh=measure)
 
 
+class Role(NamedTuple):
+    """What a process does. Over a log that is a file one process does it all."""
+
+    gateway: bool = True
+    """Whether clients are served; without, only probes are answered."""
+    workers: int = 1
+    """How many workers make calls."""
+
+
+EVERYTHING: Final = Role()
+
+
 class Program(NamedTuple):
     """Everything that runs, wired together."""
 
     app: Starlette
     drain: Drain
-    worker: Worker
+    workers: Sequence[Worker]
     chores: Mapping[str, Chore]
     metrics: Metrics
 
 
 @asynccontextmanager
-async def assembled(settings: Settings, *, url: str, open_log: OpenLog = open_sqlite_log) -> AsyncIterator[Program]:
+async def _backing(
+    base: Foundation, role: Role, connections: Connections, open_log: OpenLog
+) -> AsyncIterator[tuple[Store, Scheduling]]:
+    """Where events are kept and who makes the calls: in this process, or among many."""
+    if base.settings.shared:
+        async with (
+            shared_store(base) as shared,
+            present(base, shared, connections),
+            shared_scheduling(base, shared, workers=role.workers) as scheduling,
+        ):
+            yield shared.store, scheduling
+    else:
+        async with embedded_store(base, open_log) as store, embedded_scheduling(base, store) as scheduling:
+            yield store, scheduling
+
+
+@asynccontextmanager
+async def assembled(
+    settings: Settings, *, url: str, role: Role = EVERYTHING, open_log: OpenLog = open_sqlite_log
+) -> AsyncIterator[Program]:
     """Build every part in the order in which they need each other, and close them in reverse.
 
     `url` is where this server listens. What an earlier life left open is taken up before this returns. Raises
@@ -130,9 +166,9 @@ async def assembled(settings: Settings, *, url: str, open_log: OpenLog = open_sq
     drain = Drain(connections=connections, clock=base.clock, random=base.random, window_seconds=settings.drain_seconds)
     async with (
         token_keys(base) as keys,
-        embedded_store(base, open_log) as store,
-        embedded_scheduling(base, store) as (dispatcher, worker),
+        _backing(base, role, connections, open_log) as (store, scheduling),
     ):
+        dispatcher = scheduling.dispatcher
         cursors = Cursors(_bytes(settings.cursor_key), store.log.epoch)
         use_cases = _use_cases(base, store, cursors, dispatcher, connect_tokens)
         routes = doors(
@@ -144,9 +180,9 @@ async def assembled(settings: Settings, *, url: str, open_log: OpenLog = open_sq
             drain=drain,
         )
         probes = _probes(base, store, dispatcher, drain)
-        app = site([*routes, *probes.routes()], allowed_origins=settings.allowed_origins)
+        app = site([*(routes if role.gateway else ()), *probes.routes()], allowed_origins=settings.allowed_origins)
         try:
-            yield Program(app, drain, worker, {"worker": worker.run, **store.chores}, base.metrics)
+            yield Program(app, drain, scheduling.workers, {**scheduling.chores, **store.chores}, base.metrics)
         finally:
             await use_cases.acceptance.close()
 
@@ -156,6 +192,7 @@ async def serve(
     *,
     host: str,
     port: int,
+    role: Role = EVERYTHING,
     on_ready: Callable[[str], None] | None = None,
     stop: asyncio.Event | None = None,
     open_log: OpenLog = open_sqlite_log,
@@ -168,7 +205,10 @@ async def serve(
     os.umask(0o077)  # what is kept is health data: for its owner only
     with closing(_listen(host, port)) as listener:
         url = f"http://{host}:{listener.getsockname()[1]}"
-        async with assembled(settings, url=url, open_log=open_log) as program, asyncio.TaskGroup() as side_tasks:
+        async with (
+            assembled(settings, url=url, role=role, open_log=open_log) as program,
+            asyncio.TaskGroup() as side_tasks,
+        ):
             running = [side_tasks.create_task(chore(), name=name) for name, chore in program.chores.items()]
             stall = StallLimits(write_deadline_seconds=settings.write_deadline_seconds)
             # As many again as sockets, for HTTP and for those that are not told yet that there is no place.
@@ -187,9 +227,9 @@ async def serve(
                 on_ready(url)
             stopping = side_tasks.create_task(_stop(server, stop or asyncio.Event()), name="stop")
             await server.serve(sockets=[listener])
-            left = await program.worker.drain(0)
+            left = sum([await worker.drain(0) for worker in program.workers])
             if left:
-                _logger.warning("calls_abandoned", count=left, note="taken up at the next start")
+                _logger.warning("calls_abandoned", count=left, note="taken up at the next start, or by another worker")
             for task in (*running, stopping):
                 task.cancel()
     return 0
@@ -197,9 +237,10 @@ async def serve(
 
 async def _drain(program: Program, window_seconds: float) -> None:
     """Send clients elsewhere, one after another, while the calls under way have time to end."""
-    async with asyncio.TaskGroup() as both:
-        both.create_task(program.drain.run(), name="drain sockets")
-        both.create_task(program.worker.drain(window_seconds), name="drain calls")
+    async with asyncio.TaskGroup() as all_of_it:
+        all_of_it.create_task(program.drain.run(), name="drain sockets")
+        for worker in program.workers:
+            all_of_it.create_task(worker.drain(window_seconds), name="drain calls")
 
 
 async def _stop(server: DrainingServer, stop: asyncio.Event) -> None:

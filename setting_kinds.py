@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
 
 SQLITE: Final = "sqlite:///"
+KAFKA: Final = "kafka://"
+MEMORY: Final = "memory:"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -53,6 +56,13 @@ def _only(holds: Callable[[str], bool]) -> AfterValidator:
 
 def _is_sqlite(value: str) -> bool:
     return value.startswith(SQLITE) and value != SQLITE and "?" not in value
+
+
+def _is_kafka(value: str) -> bool:
+    if not value.startswith(KAFKA):
+        return False
+    brokers = [urlsplit(f"//{broker}") for broker in value.removeprefix(KAFKA).split(",")]
+    return all(broker.hostname and broker.port and broker.netloc == broker.netloc.strip() for broker in brokers)
 
 
 def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
@@ -104,11 +114,20 @@ def _pem(value: str) -> str:
 
 LogUrl = Annotated[
     str,
-    _only(_is_sqlite),
-    Allowed("sqlite:///PATH, with one more slash where the path is absolute (this version knows no log but SQLite)"),
+    _only(lambda value: _is_sqlite(value) or _is_kafka(value)),
+    Allowed(
+        "sqlite:///PATH, with one more slash where the path is absolute, or kafka://HOST:PORT,... (some of the brokers)"
+    ),
 ]
 StateUrl = Annotated[
-    str, _only(lambda value: value == "memory:"), Allowed("memory: (this version knows no other state)")
+    str,
+    _only(lambda value: value == MEMORY or _is_url(value, ("redis", "rediss"))),
+    Allowed("memory:, or redis://HOST:PORT/DB, or rediss:// for TLS; user and password have settings of their own"),
+]
+TopicPrefix = Annotated[
+    str,
+    _only(lambda value: re.fullmatch(r"[A-Za-z0-9._-]{0,100}", value) is not None),
+    Allowed("up to 100 letters, digits, dots, underscores and dashes"),
 ]
 HttpUrl = Annotated[
     str,

@@ -24,7 +24,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bus.errors import CoveyError
 from setting_kinds import (
+    KAFKA,
     LOOPBACK,
+    MEMORY,
     SQLITE,
     HttpUrl,
     Key,
@@ -37,6 +39,7 @@ from setting_kinds import (
     PublicKeyPem,
     SocketUrl,
     StateUrl,
+    TopicPrefix,
     allowed,
     is_secret,
 )
@@ -76,11 +79,34 @@ class Settings(BaseSettings):
     mode: Mode = Field(Mode.DEVELOPMENT, description="Development has token minting, GraphiQL and introspection.")
     data: Path = Field(Path("data"), description="Folder of the SQLite file and of the development key.")
     log: LogUrl | None = Field(
-        None, description="The event log, `sqlite:///PATH`; `covey.db` in the data folder when absent."
+        None, description="The event log: a file of one process, `covey.db` in the data folder when absent; or Kafka."
     )
     state: StateUrl = Field(
-        "memory:", description="Where slots and queue are kept; they are rebuilt from the log at a start."
+        MEMORY, description="Where slots, queue and views are kept: `memory:` beside a file, Redis beside Kafka."
     )
+    kafka_tls: bool = Field(False, description="Whether Kafka is spoken to over TLS.")
+    kafka_ca: Path | None = Field(
+        None, description="PEM file of the authorities that sign its certificates; the machine's own when absent."
+    )
+    kafka_username: str | None = Field(None, min_length=1, description="Account at Kafka (SASL/SCRAM-SHA-512).")
+    kafka_password: SecretStr | None = Field(None, description="The account's password; goes with the name.")
+    topic_prefix: TopicPrefix = Field(
+        "", description="Begins the names of Kafka's topics: several Coveys, one cluster."
+    )
+    topic_partitions: int = Field(
+        48, ge=1, le=10_000, description="Of `rte.events`: more allow more instances; a change makes cursors a Gap."
+    )
+    topic_replication: int = Field(
+        3, ge=1, le=100, description="Copies of each topic; 1 only where there is one broker."
+    )
+    topic_min_in_sync: int = Field(
+        2, ge=1, le=100, description="Copies that have an event before it is acknowledged (`min.insync.replicas`)."
+    )
+    redis_ca: Path | None = Field(
+        None, description="PEM file of the authorities that sign Redis' certificate; the machine's own when absent."
+    )
+    redis_username: str | None = Field(None, min_length=1, description="ACL user at Redis.")
+    redis_password: SecretStr | None = Field(None, description="The ACL user's password.")
     log_level: Level = Field(LogLevel.INFO, description="The least grave lines that are written to stderr.")
 
     payer_url: HttpUrl = Field(description="Where Stedi, or the simulator, listens.")
@@ -173,6 +199,11 @@ class Settings(BaseSettings):
         return self.mode is Mode.DEVELOPMENT
 
     @property
+    def shared(self) -> bool:
+        """Whether many instances work together, over Kafka and Redis."""
+        return self.log is not None and self.log.startswith(KAFKA)
+
+    @property
     def log_path(self) -> Path:
         """The log's file."""
         return self.data / "covey.db" if self.log is None else Path(self.log.removeprefix(SQLITE)).expanduser()
@@ -194,6 +225,12 @@ class Settings(BaseSettings):
             yield _wrong("call_timeout_seconds", self.call_timeout_seconds, "less than COVEY_LEASE_SECONDS")
         if self.cache_stale_seconds < self.cache_fresh_seconds:
             yield _wrong("cache_stale_seconds", self.cache_stale_seconds, "COVEY_CACHE_FRESH_SECONDS or more")
+        if self.shared != (self.state != MEMORY):
+            yield "COVEY_LOG and COVEY_STATE do not go together; allowed: kafka:// with redis://, sqlite:/// with memory:"
+        if (self.kafka_username is None) != (self.kafka_password is None):
+            yield "COVEY_KAFKA_USERNAME and COVEY_KAFKA_PASSWORD: one is set; allowed: both, or neither"
+        if self.topic_min_in_sync > self.topic_replication:
+            yield _wrong("topic_min_in_sync", self.topic_min_in_sync, "no more than COVEY_TOPIC_REPLICATION")
         if self.jwt_jwks_url and self.jwt_public_key:
             yield "COVEY_JWT_JWKS_URL and COVEY_JWT_PUBLIC_KEY are both set; allowed: one of them"
         if (self.provider_npi is None) != (self.provider_name is None):

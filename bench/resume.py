@@ -104,7 +104,7 @@ async def _measure(kafka: str, redis: str) -> list[Figure]:
         sought = _count_seeks()
         found = []
         for _ in range(_RESUMES):
-            async with open_kafka_log(link, prefix, history=world.history) as log:  # an instance that knows nothing
+            async with open_kafka_log(link, prefix, history=lambda _: world.history) as log:
                 found.append(await _resume(log, fanout, cursor))
     first = sorted(1_000 * first for first, _ in found)
     last = sorted(1_000 * last for _, last in found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, Self
 
@@ -79,12 +79,12 @@ class KafkaLog:
         clock: Clock,
         metrics: Metrics,
         sealer: Sealer | None = None,
-        history: MemberHistory | None = None,
+        history: Callable[[str], MemberHistory] | None = None,
         prefix: str = "",
     ) -> Self:
         """Open the topics that `create_topics` made. `prefix` begins their names.
 
-        Without `history` everything older than this process is looked for in Kafka itself, which is slow. Raises
+        `history` makes the view for the epoch it is given. Without it everything older than this process is looked for in Kafka itself, which is slow. Raises
         LogUnavailable.
         """
         options = client_options(link)
@@ -107,7 +107,14 @@ class KafkaLog:
             records=records,
             writer=KafkaWriter(options, names),
             seeker=seeker,
-            reading=KafkaReading(records=records, seeker=seeker, tail=tail, history=history, ends=ends, floors=floors),
+            reading=KafkaReading(
+                records=records,
+                seeker=seeker,
+                tail=tail,
+                history=history and history(layout.epoch),
+                ends=ends,
+                floors=floors,
+            ),
             tail=tail,
             least_in_sync={topic: int(configs[name]["min.insync.replicas"]) for topic, name in names.items()},
             clock=clock,

@@ -60,9 +60,9 @@ class RedisKeys:
         """Hash: a call's lease and start, or that it ended."""
         return f"{self.prefix}call:{call_id}"
 
-    def people(self, tenant_id: TenantId, member_id: MemberId) -> str:
-        """Sorted set: the people a member asked about, by when they were asked about last, in microseconds."""
-        return f"{self.prefix}people:{member_name(tenant_id, member_id)}"
+    def people(self, tenant_id: TenantId, member_id: MemberId, caller: str) -> str:
+        """Sorted set: the people a caller asked about for a member, by when last, in microseconds."""
+        return f"{self.prefix}people:{member_name(tenant_id, member_id)}:{derived_id('caller', caller)}"
 
     def of_member(self, tenant_id: TenantId, member_id: MemberId) -> str:
         """Sorted set: entries of the member's requests."""

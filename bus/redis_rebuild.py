@@ -59,6 +59,12 @@ class Rebuild:
         self._lease = lease
         self._clock = clock
         self._before = tuple(before)
+        self._complete = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the views hold all that the log has, but for what is just being written."""
+        return self._complete and not self._views.lacking
 
     async def fill(self, progress: RebuildProgress | None = None) -> bool:
         """Bring the views to the present end of the log, and this instance's readers back to writing them.
@@ -81,17 +87,15 @@ class Rebuild:
 
     async def run(self) -> None:
         """For ever: fill at the start, and whenever something lacks. Failures are logged and tried again."""
-        complete = False
         while True:
             self._views.missed.clear()
             try:
                 await self._views.look()
-                if not complete or self._views.lacking:
-                    complete = await self.fill()
+                if not self.whole:
+                    self._complete = await self.fill()
             except CoveyError as error:
                 _LOG.warning("views_wait_for_rebuild", reason=str(error))
-            waits = not complete or self._views.lacking
-            await self._pause(_LOOK_AGAIN_SECONDS if waits else _LOOK_UNASKED_SECONDS)
+            await self._pause(_LOOK_UNASKED_SECONDS if self.whole else _LOOK_AGAIN_SECONDS)
 
     async def _round(self, progress: RebuildProgress | None) -> bool:
         """Fill up to where the log ends now; whether there was anything to fill."""

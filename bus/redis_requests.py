@@ -91,8 +91,10 @@ class RedisRequests:
                 if not state.status.terminal:
                     yield state
 
-    async def people_asked_about(self, tenant_id: TenantId, member_id: MemberId, since: datetime) -> frozenset[str]:
-        people = self._keys.people(tenant_id, member_id)
+    async def people_asked_about(
+        self, tenant_id: TenantId, member_id: MemberId, caller: str, since: datetime
+    ) -> frozenset[str]:
+        people = self._keys.people(tenant_id, member_id, caller)
         found = await reached(self._redis.zrangebyscore(people, microseconds(since), "+inf"))
         return frozenset(person.decode() for person in found)
 

@@ -160,4 +160,4 @@ class Todo:
             person = data.question.person_key(tenant_id)
             asked = str(microseconds(recorded.event.time))
             oldest = str(microseconds(self._oldest))
-            self._people.append((self._keys.people(tenant_id, member_id), person, asked, oldest, expires))
+            self._people.append((self._keys.people(tenant_id, member_id, data.caller), person, asked, oldest, expires))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Struct
 
+from bus.ids import TenantId
 from bus.metrics import Metrics
 from delivery.caller import Caller
 from delivery.endings import Ending
@@ -21,15 +23,16 @@ class Connection(Protocol):
         ...
 
 
-class _Holder(Struct, frozen=True, kw_only=True):
+class Holder(Struct, frozen=True, kw_only=True):
     """Whom a socket counts for: a member, or a service or operator by the subject of its token."""
 
-    tenant_id: str
+    tenant_id: TenantId
     kind: str
+    """`member`, `service` or `operator`."""
     name: str
 
     @classmethod
-    def of(cls, caller: Caller) -> _Holder:
+    def of(cls, caller: Caller) -> Holder:
         if caller.is_service:
             return cls(tenant_id=caller.tenant_id, kind="service", name=caller.subject)
         if caller.member_id is not None:
@@ -53,8 +56,8 @@ class Connections:
         self._per_service = per_service
         self._waiting: dict[Connection, None] = {}
         """In the order of their coming."""
-        self._holders: dict[Connection, _Holder] = {}
-        self._counts: Counter[_Holder] = Counter()
+        self._holders: dict[Connection, Holder] = {}
+        self._counts: Counter[Holder] = Counter()
 
     def __len__(self) -> int:
         """Open sockets, whether their caller is known or not."""
@@ -78,7 +81,7 @@ class Connections:
         """Count the socket for its caller. Raises TooManyConnections."""
         if len(self._holders) >= self._max_connections:
             raise TooManyConnections("This instance has all the sockets it takes: try again.")
-        holder = _Holder.of(caller)
+        holder = Holder.of(caller)
         limit = self._per_service if holder.kind == "service" else self._per_member
         if self._counts[holder] >= limit:
             raise TooManyConnections(f"Too many sockets: a {holder.kind} may have {limit} at once.")
@@ -95,6 +98,11 @@ class Connections:
             self._counts[holder] -= 1
             if not self._counts[holder]:
                 del self._counts[holder]
+
+    @property
+    def counts(self) -> Mapping[Holder, int]:
+        """Admitted sockets, by whom they count for."""
+        return self._counts.copy()
 
     def admitted(self) -> list[Connection]:
         """The sockets whose caller is known; the order is that of their admission."""

@@ -19,6 +19,7 @@ from bus.errors import StateUnavailable
 from bus.ids import TenantId, derived_id
 from bus.redis_connection import reached
 from bus.redis_keys import RedisKeys, tenant_name
+from delivery.connections import Holder
 
 _LOG: Final = structlog.get_logger(__name__)
 
@@ -62,15 +63,6 @@ for _, instance in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf
 end
 return found
 """
-
-
-class Holder(Struct, frozen=True, kw_only=True):
-    """Whom sockets count for: a member, or a service or operator by the subject of its token."""
-
-    tenant_id: TenantId
-    kind: str
-    """`member`, `service` or `operator`."""
-    name: str
 
 
 class InstanceSockets(Struct, frozen=True, kw_only=True):

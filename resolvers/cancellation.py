@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from bus.errors import LogUnavailable
+from bus.errors import LogUnavailable, StateUnavailable
 from bus.ids import RequestId
 from bus.log import RequestView
 from delivery.caller import Caller
@@ -40,6 +40,6 @@ class Cancellation:
             cancelled = await self._dispatcher.cancel(state)
         except AlreadyFinished:
             return Refused(reason=RefusalReason.ALREADY_FINISHED, message="The request has ended already.")
-        except LogUnavailable:
+        except (LogUnavailable, StateUnavailable):
             return LOG_AWAY
         return Cancelled(request=self._answers.request(cancelled))

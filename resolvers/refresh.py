@@ -7,7 +7,7 @@ from typing import Final
 
 from bus.clock import Clock
 from bus.coverage import Coverage
-from bus.errors import LogUnavailable
+from bus.errors import LogUnavailable, StateUnavailable
 from bus.events import CacheMode, Priority, Purpose, Submitted
 from bus.fold import RequestState
 from bus.ids import RequestId, derived_id
@@ -45,7 +45,7 @@ class Refreshes:
                     return None if state.status.terminal else state
             await self._dispatcher.room(caller.tenant_id, Priority.BACKGROUND)
             return await self._start(caller, question, _refresh_id(caller, question, stale, bucket))
-        except (LogUnavailable, QueueFull):
+        except (LogUnavailable, StateUnavailable, QueueFull):
             return None
 
     async def _start(self, caller: Caller, question: Question, request_id: RequestId) -> RequestState | None:

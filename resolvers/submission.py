@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bus.clock import Clock
 from bus.coverage import Coverage
-from bus.errors import LogUnavailable
+from bus.errors import LogUnavailable, StateUnavailable
 from bus.events import CacheMode, Priority, Submitted
 from bus.fold import RequestState
 from bus.ids import MemberId, NewId, RequestId, derived_id
@@ -93,7 +93,7 @@ class Submission:
             result = Refused(
                 reason=RefusalReason.QUEUE_FULL, message=str(full), retry_after_seconds=full.retry_after_seconds
             )
-        except LogUnavailable:
+        except (LogUnavailable, StateUnavailable):
             result = LOG_AWAY
         self._metrics.submits.labels(result=_metric_label(result)).inc()
         return result

@@ -197,6 +197,10 @@ class Admission(Protocol):
         """At a start: the payer was last known to be down."""
         ...
 
+    async def vouch(self, now: float) -> None:
+        """At a start, after every `hold`: the log has no open request, so no other call can be under way."""
+        ...
+
     async def renew(self, now: float) -> Renewal:
         """This instance lives: to be called every `RENEWAL_SECONDS`."""
         ...

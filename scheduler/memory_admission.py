@@ -58,6 +58,9 @@ class MemoryAdmission:
         """See Admission."""
         self._core.open_breaker(payer_id, now)
 
+    async def vouch(self, now: float) -> None:  # its one process knows what it does
+        """See Admission."""
+
     async def renew(self, now: float) -> Renewal:  # noqa: ARG002  # nothing is shared: there is nobody to tell
         """See Admission."""
         return Renewal(state_lost=False, abandoned=())

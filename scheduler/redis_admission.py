@@ -155,6 +155,10 @@ class RedisAdmission:
         """See Admission."""
         await self._decide("open_breaker", {"payer": payer_id}, now, _NOTHING)
 
+    async def vouch(self, now: float) -> None:
+        """See Admission."""
+        await self._decide("vouch", {}, now, _NOTHING)
+
     async def renew(self, now: float) -> Renewal:
         """See Admission."""
         abandoned = await self._decide("renew", {}, now, _REQUESTS, kept=True)

@@ -6,7 +6,7 @@ The log decides between two that mend the same: who comes second writes nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final, assert_never
 
@@ -25,6 +25,7 @@ from scheduler.journal import Journal
 
 SWEEP_SECONDS: Final = 30.0
 """How often what stands still is looked for."""
+_UNRESTORED_SECONDS: Final = 0.5
 _STILL: Final = timedelta(seconds=15)
 """A step from one event to the next takes milliseconds; after so long nobody is on it."""
 _LOOKED_AFTER: Final = timedelta(seconds=75)
@@ -50,13 +51,16 @@ class Upkeep:
         journal: Journal,
         admission: Admission,
         dispatcher: Dispatcher,
+        views_whole: Callable[[], bool],
         clock: Clock,
     ) -> None:
+        """`views_whole` tells whether `requests` knows of all that the log has: until then nothing is restored."""
         self._log = log
         self._requests = requests
         self._journal = journal
         self._admission = admission
         self._dispatcher = dispatcher
+        self._views_whole = views_whole
         self._clock = clock
         self._abandoned: set[RequestId] = set()
         self._restore_due = True  # this instance may be the first that meets an empty state
@@ -101,10 +105,10 @@ class Upkeep:
                 await self._sweep()
             except CoveyError as error:
                 _logger.warning("not_mended", reason=str(error))
-            await self._until_due()
+            await self._until_due(SWEEP_SECONDS if not self._restore_due else _UNRESTORED_SECONDS)
 
-    async def _until_due(self) -> None:
-        alarm = asyncio.create_task(self._clock.sleep(SWEEP_SECONDS))
+    async def _until_due(self, seconds: float) -> None:
+        alarm = asyncio.create_task(self._clock.sleep(seconds))
         due = asyncio.create_task(self._due.wait())
         try:
             await asyncio.wait({alarm, due}, return_when=asyncio.FIRST_COMPLETED)
@@ -123,9 +127,10 @@ class Upkeep:
 
     async def _restore(self) -> None:
         """Put back what shared admission may have forgotten: slots, breakers, and the queue."""
-        if not self._restore_due:
+        if not (self._restore_due and self._views_whole()):
             return
         self._restore_due = False
+        open_requests = 0
         try:
             now, wall = self._clock.monotonic(), self._clock.now()
             for recorded in await self._requests.calls_unaccounted(wall):
@@ -138,8 +143,11 @@ class Upkeep:
                 if isinstance(data, Downtime) and not data.available:
                     await self._admission.open_breaker(data.payer_id, now)
             async for state in self._requests.open_requests():
+                open_requests += 1
                 if state.status is RequestStatus.ENQUEUED:
                     await self._again([state.request_id])
+            if not open_requests:
+                await self._admission.vouch(self._clock.monotonic())
         except BaseException:
             self._restore_due = True
             raise
@@ -156,9 +164,7 @@ class Upkeep:
                     mend = _STILL < still < _LOOKED_AFTER or now > state.deadline + _STILL
                 case RequestStatus.SCHEDULED | RequestStatus.STARTED:
                     mend = state.lease_expires_at is None or now > state.lease_expires_at + _STILL
-                case (
-                    RequestStatus.COMPLETED | RequestStatus.FAILED | RequestStatus.TIMEOUT | RequestStatus.CANCELLED
-                ):
+                case RequestStatus.COMPLETED | RequestStatus.FAILED | RequestStatus.TIMEOUT | RequestStatus.CANCELLED:
                     mend = False
                 case _:
                     assert_never(state.status)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from graphql import FieldNode, GraphQLError
 
-from bus.errors import LogUnavailable
+from bus.errors import LogUnavailable, StateUnavailable
 from delivery.answers import Answers
 from delivery.errors import ErrorCode, RequestRefused
 from resolvers.errors import Forbidden, InputInvalid, NotFound
@@ -81,7 +81,7 @@ def _expected(error: Exception, places: Places) -> GraphQLError | None:
             return coded(ErrorCode.NOT_FOUND, str(error))
         case RequestRefused():
             return coded(error.code, str(error))
-        case LogUnavailable() | CacheUnavailable():
+        case LogUnavailable() | StateUnavailable() | CacheUnavailable():
             return coded(ErrorCode.UNAVAILABLE, "This cannot be told at the moment. Try again shortly.")
         case GraphQLError(nodes=[node, *_]) if not isinstance(node, FieldNode):
             # The executor's own word on an argument: a variable is null where the schema has no null.

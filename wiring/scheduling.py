@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 
 from bus.ids import random_id
+from bus.log import EventLog
 from payer.stedi import StediApi, StediClient
+from scheduler.admission import Admission
 from scheduler.dispatcher import Dispatcher
 from scheduler.journal import Journal
 from scheduler.memory_admission import MemoryAdmission
 from scheduler.policy import AdmissionPolicy, BreakerPolicy
 from scheduler.recovery import recover
+from scheduler.redis_admission import RedisAdmission
 from scheduler.retries import RetryPolicy
+from scheduler.upkeep import Upkeep
 from scheduler.worker import Worker
 from setting_kinds import LOOPBACK
 from settings import Settings
 from wiring.foundation import Foundation
-from wiring.store import Store
+from wiring.shared import SharedStore
+from wiring.store import Chore, Store
 
 _PAYER_IDLE_SECONDS: Final = 4.0
 """Below the keep-alive of servers, so that no call is sent on a connection that is just being closed."""
@@ -31,7 +36,9 @@ class Scheduling(NamedTuple):
     """What requests meet, and what makes their calls."""
 
     dispatcher: Dispatcher
-    worker: Worker
+    workers: Sequence[Worker]
+    chores: Mapping[str, Chore]
+    """By name; to be run while the program does."""
 
 
 def admission_policy(settings: Settings) -> AdmissionPolicy:
@@ -70,16 +77,7 @@ async def embedded_scheduling(base: Foundation, store: Store) -> AsyncIterator[S
         admission = MemoryAdmission(admission_policy(base.settings), random_id)
         journal = Journal(store.log, store.requests, base.clock, random_id, base.metrics)
         dispatcher = Dispatcher(journal=journal, admission=admission, clock=base.clock, metrics=base.metrics)
-        worker = Worker(
-            dispatcher=dispatcher,
-            journal=journal,
-            admission=admission,
-            payer=payer,
-            longest_call_seconds=base.settings.call_timeout_seconds,
-            retries=RetryPolicy(base.random),
-            clock=base.clock,
-            metrics=base.metrics,
-        )
+        worker = _worker(base, payer, journal, admission, dispatcher)
         await recover(
             log=store.log,
             requests=store.requests,
@@ -89,4 +87,68 @@ async def embedded_scheduling(base: Foundation, store: Store) -> AsyncIterator[S
             clock=base.clock,
             lease_seconds=base.settings.lease_seconds,
         )
-        yield Scheduling(dispatcher, worker)
+        yield Scheduling(dispatcher, [worker], {"worker": worker.run})
+
+
+@asynccontextmanager
+async def shared_scheduling(base: Foundation, shared: SharedStore, *, workers: int) -> AsyncIterator[Scheduling]:
+    """A dispatcher for this process' own requests, and so many workers for everybody's calls."""
+    async with AsyncExitStack() as stack:
+        gateway = _desk(base, shared, shared.store.log)
+        stack.push_async_callback(gateway.dispatcher.later.cancel)
+        chores: dict[str, Chore] = {"upkeep": gateway.upkeep.run}
+        made = []
+        for number in range(1, workers + 1):
+            payer = await stack.enter_async_context(payer_client(base))
+            desk = _desk(base, shared, shared.log)
+            worker = _worker(base, payer, desk.journal, desk.admission, desk.dispatcher)
+            chores |= {f"worker {number}": worker.run, f"upkeep of worker {number}": desk.upkeep.run}
+            made.append(worker)
+        yield Scheduling(gateway.dispatcher, made, chores)
+
+
+class _Desk(NamedTuple):
+    """One part in what many decide together."""
+
+    admission: Admission
+    journal: Journal
+    dispatcher: Dispatcher
+    upkeep: Upkeep
+
+
+def _desk(base: Foundation, shared: SharedStore, log: EventLog) -> _Desk:
+    clock, requests = base.clock, shared.store.requests
+    admission = RedisAdmission(shared.redis, admission_policy(base.settings), random_id, prefix=_prefix(base.settings))
+    journal = Journal(log, requests, clock, random_id, base.metrics)
+    shared.listeners.join(journal)
+    dispatcher = Dispatcher(journal=journal, admission=admission, clock=clock, metrics=base.metrics)
+    upkeep = Upkeep(
+        log=log,
+        requests=requests,
+        journal=journal,
+        admission=admission,
+        dispatcher=dispatcher,
+        views_whole=lambda: shared.rebuild.whole,
+        clock=clock,
+    )
+    return _Desk(admission, journal, dispatcher, upkeep)
+
+
+def _worker(
+    base: Foundation, payer: StediClient, journal: Journal, admission: Admission, dispatcher: Dispatcher
+) -> Worker:
+    return Worker(
+        dispatcher=dispatcher,
+        journal=journal,
+        admission=admission,
+        payer=payer,
+        longest_call_seconds=base.settings.call_timeout_seconds,
+        retries=RetryPolicy(base.random),
+        clock=base.clock,
+        metrics=base.metrics,
+    )
+
+
+def _prefix(settings: Settings) -> str:
+    """Slots are the account's, not the log's: another prefix is another Covey with an account of its own."""
+    return f"{{covey}}:{settings.topic_prefix}admission"

@@ -264,6 +264,12 @@ function decisions.register()
   changed = true
 end
 
+-- See Admission.
+function decisions.vouch()
+  epoch.vouch()
+  changed = true
+end
+
 -- The instance lives. The requests whose call's owner has not been heard of for so long wait for it no more; the
 -- call's slot stays held until its lease ends.
 function decisions.renew()

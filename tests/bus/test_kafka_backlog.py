@@ -65,7 +65,7 @@ async def test_a_log_without_memory_answers_from_the_views_alone(
         async def unasked(*_: object, **__: object) -> None:
             raise AssertionError("Kafka was asked for what the views hold")
 
-        async with open_kafka_log(link, prefix, history=world.history) as later:
+        async with open_kafka_log(link, prefix, history=lambda _: world.history) as later:
             monkeypatch.setattr("bus.kafka_seeking.KafkaSeeker.read", unasked)
             assert list(await later.read_member(T1, MemberId("m4"), after=0, limit=100)) == of_member
             rest = await later.read_member(T1, MemberId("m4"), after=of_member[2].position, limit=100)
@@ -80,7 +80,7 @@ async def test_what_the_views_lack_comes_from_kafka(kafka_address: str, world: R
             await fill(log, 30)
             assert await rebuild_of(world, KafkaBacklog(link, log, prefix=prefix)).fill()
             await log.append([submitted("new", member="m4")])
-        async with open_kafka_log(link, prefix, history=world.history) as later:
+        async with open_kafka_log(link, prefix, history=lambda _: world.history) as later:
             events = await later.read_member(T1, MemberId("m4"), after=0, limit=100)
             more = await later.read_member(T1, MemberId("m4"), after=events[-1].position, limit=100)
             assert [one.event.subject for one in more] == ["new"]

@@ -1,0 +1,207 @@
+"""Many processes: Kafka holds the log, Redis what they share, and both may be away for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+import structlog
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from bus.errors import CoveyError
+from bus.events import Recorded
+from bus.fanout import Fanout
+from bus.ids import derived_id, random_id
+from bus.kafka_backlog import KafkaBacklog
+from bus.kafka_log import KafkaLog
+from bus.kafka_reader import KafkaReader
+from bus.kafka_security import KafkaLink, Scram, Tls
+from bus.kafka_topics import TopicPlan, log_plans
+from bus.log import EventLog
+from bus.reader import Sink
+from bus.redis_connection import RedisAddress, redis_client
+from bus.redis_history import RedisHistory
+from bus.redis_keys import RedisKeys
+from bus.redis_lease import RedisLease
+from bus.redis_rebuild import Rebuild
+from bus.redis_requests import RedisRequests
+from bus.redis_todo import Keeping
+from bus.redis_values import RedisValues
+from bus.redis_views import RedisViews
+from bus.shown_log import ShownLog
+from delivery.connections import Connections
+from delivery.redis_presence import RedisPresence
+from setting_kinds import KAFKA
+from settings import Settings
+from warming.redis_cache import RedisCoverageCache
+from warming.view import CoverageView
+from wiring.foundation import Foundation
+from wiring.store import Store
+
+_REBUILD_LEASE_SECONDS: Final = 15.0
+_FORGET_SECONDS: Final = 3600.0
+
+_logger = structlog.get_logger(__name__)
+
+
+class Listeners:
+    """A sink that hands what is read to whoever joins: dispatchers come after the log."""
+
+    def __init__(self) -> None:
+        self._sinks: list[Sink] = []
+
+    def join(self, sink: Sink) -> None:
+        """From now on."""
+        self._sinks.append(sink)
+
+    async def take(self, batch: Sequence[Recorded]) -> None:
+        """See Sink."""
+        for sink in self._sinks:
+            await sink.take(batch)
+
+
+class SharedStore(NamedTuple):
+    """The store, and what instances share beside it."""
+
+    store: Store
+    log: KafkaLog
+    """As it is: `store.log` also waits for the views."""
+    rebuild: Rebuild
+    redis: Redis
+    keys: RedisKeys
+    listeners: Listeners
+
+
+def kafka_link(settings: Settings) -> KafkaLink:
+    """How Kafka is reached."""
+    assert settings.log is not None  # `settings.shared` says so
+    scram = None
+    if settings.kafka_username is not None and settings.kafka_password is not None:
+        scram = Scram(username=settings.kafka_username, password=settings.kafka_password.get_secret_value())
+    return KafkaLink(
+        servers=tuple(settings.log.removeprefix(KAFKA).split(",")),
+        tls=Tls(ca=settings.kafka_ca) if settings.kafka_tls else None,
+        scram=scram,
+    )
+
+
+def topic_plans(settings: Settings) -> Sequence[TopicPlan]:
+    """What Kafka's topics are to be like."""
+    return log_plans(
+        partitions=settings.topic_partitions,
+        replication=settings.topic_replication,
+        min_insync_replicas=settings.topic_min_in_sync,
+        retention_days=settings.retention_days,
+        prefix=settings.topic_prefix,
+    )
+
+
+def redis_address(settings: Settings) -> RedisAddress:
+    """How Redis is reached."""
+    return RedisAddress(
+        url=settings.state,
+        ca_file=settings.redis_ca,
+        username=settings.redis_username,
+        password=_secret(settings.redis_password),
+    )
+
+
+@asynccontextmanager
+async def shared_store(base: Foundation) -> AsyncIterator[SharedStore]:
+    """Connect to Kafka, and read what is new into Redis and the fan-out. Raises LogUnavailable."""
+    settings, clock, metrics, link = base.settings, base.clock, base.metrics, kafka_link(base.settings)
+    keeping = Keeping(retention=timedelta(days=settings.retention_days))
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(redis_client(redis_address(settings)))
+        values = RedisValues(base.sealer)
+
+        def history(epoch: str) -> RedisHistory:
+            return RedisHistory(redis, redis_keys(settings, epoch), values, clock, keeping)
+
+        log = await KafkaLog.open(
+            link, clock=clock, metrics=metrics, sealer=base.sealer, history=history, prefix=settings.topic_prefix
+        )
+        stack.push_async_callback(log.close)
+        keys = redis_keys(settings, log.epoch)
+        cache = RedisCoverageCache(
+            redis, keys, base.sealer, retention=keeping.retention, capacity=settings.cache_entries
+        )
+        answers = CoverageView(cache)
+        views = RedisViews(redis, keys, values, clock, keeping=keeping)
+        listeners = Listeners()
+        fanout = await stack.enter_async_context(Fanout())
+        # What others may look up on hearing of an event comes before the fan-out.
+        reader = KafkaReader(
+            link, log, [answers, views, listeners, fanout], metrics, clock, prefix=settings.topic_prefix
+        )
+        await stack.enter_async_context(reader)
+        backlog = KafkaBacklog(link, log, prefix=settings.topic_prefix)
+        lease = RedisLease(redis, keys.rebuild, clock, random_id, seconds=_REBUILD_LEASE_SECONDS)
+        rebuild = Rebuild(views, backlog, lease, clock, before=[answers])
+
+        async def forget() -> None:
+            while True:
+                try:
+                    await cache.delete_before(clock.now() - keeping.retention)
+                except CoveyError as error:
+                    _logger.warning("retention postponed", reason=str(error))
+                await clock.sleep(_FORGET_SECONDS)
+
+        store = Store(
+            log=ShownLog(log, views.show),
+            requests=RedisRequests(redis, keys, values),
+            cache=cache,
+            fanout=fanout,
+            # Not Redis: without it requests are taken and events delivered, so clients should not be sent away.
+            checks={"log": lambda: _log_away(log), "readers": lambda: _behind(reader)},
+            chores={"rebuild": rebuild.run, "retention": forget},
+        )
+        yield SharedStore(
+            store=store,
+            log=log,
+            rebuild=rebuild,
+            redis=redis,
+            keys=keys,
+            listeners=listeners,
+        )
+
+
+@asynccontextmanager
+async def present(base: Foundation, shared: SharedStore, connections: Connections) -> AsyncIterator[RedisPresence]:
+    """This instance's sockets, told to all."""
+    presence = RedisPresence(shared.redis, shared.keys, base.clock, random_id())
+    telling = asyncio.create_task(presence.run(lambda: connections.counts), name="presence")
+    try:
+        yield presence
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
+def redis_keys(settings: Settings, epoch: str) -> RedisKeys:
+    """The names of what lies in Redis for this log, under this data key."""
+    data_key = _secret(settings.data_key)
+    return RedisKeys(epoch, "" if data_key is None else derived_id("data key", data_key))
+
+
+async def _log_away(log: EventLog) -> str | None:
+    try:
+        await log.append([])  # of nothing: tells whether something could be written
+    except CoveyError as error:
+        return str(error)
+    return None
+
+
+async def _behind(reader: KafkaReader) -> str | None:
+    try:
+        return None if await reader.caught_up() else "The reader is behind the log."
+    except CoveyError as error:
+        return str(error)
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()
