@@ -226,7 +226,7 @@ class Settings(BaseSettings):
         if self.cache_stale_seconds < self.cache_fresh_seconds:
             yield _wrong("cache_stale_seconds", self.cache_stale_seconds, "COVEY_CACHE_FRESH_SECONDS or more")
         if self.shared != (self.state != MEMORY):
-            yield "COVEY_LOG and COVEY_STATE do not go together; allowed: kafka:// with redis://, sqlite:/// with memory:"
+            yield "COVEY_LOG and COVEY_STATE do not match; allowed: kafka:// with redis://, sqlite:/// with memory:"
         if (self.kafka_username is None) != (self.kafka_password is None):
             yield "COVEY_KAFKA_USERNAME and COVEY_KAFKA_PASSWORD: one is set; allowed: both, or neither"
         if self.topic_min_in_sync > self.topic_replication:

@@ -84,8 +84,8 @@ class KafkaLog:
     ) -> Self:
         """Open the topics that `create_topics` made. `prefix` begins their names.
 
-        `history` makes the view for the epoch it is given. Without it everything older than this process is looked for in Kafka itself, which is slow. Raises
-        LogUnavailable.
+        `history` makes the view of the epoch it is given. Without it everything older than this process is looked for
+        in Kafka itself, which is slow. Raises LogUnavailable.
         """
         options = client_options(link)
         names = {topic: topic_name(topic, prefix) for topic in Topic}

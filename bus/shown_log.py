@@ -10,7 +10,7 @@ from bus.ids import MemberId, RequestId, TenantId
 from bus.log import EventLog, Span
 
 _WITHIN_SECONDS: Final = 0.25
-"""Views come some milliseconds behind; where they are late or away, an answer that is durable does not wait for them."""
+"""Views come some milliseconds behind; where they are late or away, what is durable is answered without them."""
 
 
 class ShownLog:

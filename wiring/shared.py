@@ -78,12 +78,11 @@ class SharedStore(NamedTuple):
 
 def kafka_link(settings: Settings) -> KafkaLink:
     """How Kafka is reached."""
-    assert settings.log is not None  # `settings.shared` says so
     scram = None
     if settings.kafka_username is not None and settings.kafka_password is not None:
         scram = Scram(username=settings.kafka_username, password=settings.kafka_password.get_secret_value())
     return KafkaLink(
-        servers=tuple(settings.log.removeprefix(KAFKA).split(",")),
+        servers=tuple((settings.log or "").removeprefix(KAFKA).split(",")),
         tls=Tls(ca=settings.kafka_ca) if settings.kafka_tls else None,
         scram=scram,
     )

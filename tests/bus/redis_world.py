@@ -110,8 +110,10 @@ class ViewedLog:
     def open_requests(self) -> AsyncIterator[RequestState]:
         return self._requests.open_requests()
 
-    async def people_asked_about(self, tenant_id: TenantId, member_id: MemberId, since: datetime) -> frozenset[str]:
-        return await self._requests.people_asked_about(tenant_id, member_id, since)
+    async def people_asked_about(
+        self, tenant_id: TenantId, member_id: MemberId, caller: str, since: datetime
+    ) -> frozenset[str]:
+        return await self._requests.people_asked_about(tenant_id, member_id, caller, since)
 
     async def calls_unaccounted(self, leased_after: datetime) -> Sequence[Recorded]:
         return await self._requests.calls_unaccounted(leased_after)

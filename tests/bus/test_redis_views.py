@@ -198,7 +198,9 @@ async def test_what_is_older_than_the_retention_goes_by_itself(redis_url: str) -
         assert await world.requests.get(T1, RequestId("old")) is None
         page = await world.requests.page(T1, member_id=None, statuses=frozenset(), first=5, before=None)
         assert [state.request_id for state in page.requests] == ["young"]
-        assert await world.requests.people_asked_about(T1, M1, now - timedelta(days=30)) == {question().person_key(T1)}
+        assert await world.requests.people_asked_about(T1, M1, M1, now - timedelta(days=30)) == {
+            question().person_key(T1)
+        }
 
 
 async def test_history_claims_nothing_that_may_have_expired(redis_url: str) -> None:

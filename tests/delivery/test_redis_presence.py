@@ -13,7 +13,8 @@ from bus.clock import SystemClock
 from bus.ids import TenantId, random_id
 from bus.redis_connection import RedisAddress, redis_client
 from bus.redis_keys import RedisKeys
-from delivery.redis_presence import Holder, InstanceSockets, RedisPresence
+from delivery.connections import Holder
+from delivery.redis_presence import InstanceSockets, RedisPresence
 
 ACME = TenantId("acme")
 ANA = Holder(tenant_id=ACME, kind="member", name="member-17")
