@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 
 import strawberry
 import structlog
-from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from bus.clock import SystemClock
@@ -24,7 +23,6 @@ from bus.ids import random_id
 from bus.metrics import Metrics
 from bus.question import Provider
 from bus.replay import Streams
-from bus.sealing import PlainSealer, TenantSealer
 from delivery.answers import Answers
 from delivery.connect_tokens import ConnectTokens
 from delivery.connections import Connections
@@ -43,7 +41,7 @@ from settings import Settings
 from warming.freshness import Freshness
 from wiring.doors import doors, token_keys
 from wiring.embedded import OpenLog, embedded_store, open_sqlite_log
-from wiring.foundation import Foundation
+from wiring.foundation import Foundation, sealer_of, secret_bytes
 from wiring.scheduling import Scheduling, embedded_scheduling, shared_scheduling
 from wiring.shared import present, shared_store
 from wiring.store import Chore, Store
@@ -148,10 +146,9 @@ async def assembled(
     `url` is where this server listens. What an earlier life left open is taken up before this returns. Raises
     LogLocked, LogCorrupt, LogUnavailable, CacheUnavailable, KeyUnusable.
     """
-    sealer = PlainSealer() if settings.data_key is None else TenantSealer(_bytes(settings.data_key))
-    base = Foundation(settings, url, SystemClock(), SystemRandom(), Metrics(), sealer)
+    base = Foundation(settings, url, SystemClock(), SystemRandom(), Metrics(), sealer_of(settings))
     connect_tokens = ConnectTokens(
-        shared_key=_bytes(settings.cursor_key),
+        shared_key=secret_bytes(settings.cursor_key),
         url=settings.public_url or f"ws{url.removeprefix('http')}/graphql",
         ttl_seconds=settings.connect_token_seconds,
         clock=base.clock,
@@ -169,7 +166,7 @@ async def assembled(
         _backing(base, role, connections, open_log) as (store, scheduling),
     ):
         dispatcher = scheduling.dispatcher
-        cursors = Cursors(_bytes(settings.cursor_key), store.log.epoch)
+        cursors = Cursors(secret_bytes(settings.cursor_key), store.log.epoch)
         use_cases = _use_cases(base, store, cursors, dispatcher, connect_tokens)
         routes = doors(
             base,
@@ -265,7 +262,3 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-def _bytes(secret: SecretStr) -> bytes:
-    return secret.get_secret_value().encode()

@@ -7,25 +7,21 @@ when it runs, so that the others and `--help` do not wait for it.
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import re
-import sys
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from bus.errors import CoveyError
 from bus.events import CacheMode, Priority, Topic
+from console import cluster
 from console.errors import UsedWrongly
+from console.running import given_settings, ready, run, told
 from delivery.caller import Role
 
 if TYPE_CHECKING:
-    from settings import Settings
+    pass
 
 cli: Final = typer.Typer(
     name="covey",
@@ -59,38 +55,49 @@ def demo(
 
     Example: covey demo --port 9000
     """
-    with _told():
+    with told():
         import logs
         from console import demo as program
 
-        settings = _settings(**({} if data is None else {"data": data}))
+        settings = given_settings(**({} if data is None else {"data": data}))
         # Beside what a demo prints, a log line for every step would hide it.
         level = settings.log_level if "log_level" in settings.model_fields_set else "warning"
         logs.configure(level=level, json_lines=False)
         if once:
-            done = _run(program.once(settings, port=port, keep_data=data is not None))
+            done = run(program.once(settings, port=port, keep_data=data is not None))
         else:
-            done = _run(program.demo(settings, port=port))
+            done = run(program.demo(settings, port=port))
         raise typer.Exit(done)
 
 
 @cli.command()
-def serve(host: Host = "127.0.0.1", port: Port = 8000) -> None:
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    workers_in_process: Annotated[
+        int | None,
+        typer.Option(min=0, max=15, help="Workers beside it. 1 over a file; none over Kafka, unless told so."),
+    ] = None,
+) -> None:
     """Run the server, with its settings from the environment.
 
     It is stopped by SIGTERM or Ctrl-C: connections are then closed so that clients come back to another instance.
 
     Example: COVEY_PAYER_URL=http://127.0.0.1:8100 covey serve --port 8000
     """
-    with _told():
+    with told():
         import app
         import logs
         from console.ports import require_free
 
-        settings = _settings()
+        settings = given_settings()
+        if not settings.shared and workers_in_process not in (None, 1):
+            raise UsedWrongly("--workers-in-process: over a file one process makes the calls itself; allowed: 1.")
         require_free(host, port)
         logs.configure(level=settings.log_level, json_lines=not settings.development)
-        raise typer.Exit(_run(app.serve(settings, host=host, port=port, on_ready=_ready)))
+        workers = workers_in_process if workers_in_process is not None else int(not settings.shared)
+        role = app.Role(workers=workers)
+        raise typer.Exit(run(app.serve(settings, host=host, port=port, role=role, on_ready=ready)))
 
 
 @cli.command("payer-sim")
@@ -104,10 +111,10 @@ def payer_sim(
 
     Example: covey payer-sim --port 8100 --speed 10
     """
-    with _told():
+    with told():
         from console import simulator
 
-        _run(simulator.simulate(port=port, seed=seed, slots=slots, speed=speed, on_ready=_ready))
+        run(simulator.simulate(port=port, seed=seed, slots=slots, speed=speed, on_ready=ready))
 
 
 @cli.command()
@@ -143,7 +150,7 @@ def check(  # noqa: PLR0917 - typer's options are parameters
     Example: covey check --payer 60054 --member m-1 --first-name Jane --last-name Doe --birth-date 2004-04-04
     --card AETNA12345
     """
-    with _told():
+    with told():
         from console import check as program
         from console import development_token
 
@@ -168,8 +175,10 @@ def check(  # noqa: PLR0917 - typer's options are parameters
         if date_of_service is not None:
             request["question"]["dateOfService"] = date_of_service.date().isoformat()
         if token is None:
-            token = development_token.mint(_settings(), tenant=tenant, member=member, role=Role.MEMBER, seconds=900)
-        raise typer.Exit(_run(program.shown(request, url=url, token=token, as_json=as_json)))
+            token = development_token.mint(
+                given_settings(), tenant=tenant, member=member, role=Role.MEMBER, seconds=900
+            )
+        raise typer.Exit(run(program.shown(request, url=url, token=token, as_json=as_json)))
 
 
 @cli.command()
@@ -183,13 +192,13 @@ def token(
 
     Example: covey token --tenant demo --member m-1 --ttl 2h
     """
-    with _told():
+    with told():
         from console import development_token
 
         if role is Role.MEMBER and member is None:
             raise UsedWrongly("A member's token needs --member.")
         seconds = _duration(ttl)
-        typer.echo(development_token.mint(_settings(), tenant=tenant, member=member, role=role, seconds=seconds))
+        typer.echo(development_token.mint(given_settings(), tenant=tenant, member=member, role=role, seconds=seconds))
 
 
 @cli.command()
@@ -198,7 +207,7 @@ def schema() -> None:
 
     Example: covey schema > schema.graphql
     """
-    with _told():
+    with told():
         import app
 
         typer.echo(app.build_schema_for_printing().as_str())
@@ -218,55 +227,12 @@ def tail(
 
     Example: covey tail --topic rte.events --from 0
     """
-    with _told():
+    with told():
         from console import tail as program
 
         if data:
             typer.echo("covey: what follows is health data; keep it off shared screens and out of files.", err=True)
-        _run(program.tail(_settings(), topic=topic, after=start, with_data=data, write=typer.echo))
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """An expected error becomes one message on stderr and an exit code."""
-    try:
-        yield
-    except UsedWrongly as error:
-        code, message = 2, str(error)
-    except CoveyError as error:
-        code, message = 1, str(error)
-    except OSError as error:
-        if error.errno == errno.EPIPE:
-            raise
-        code, message = 1, f"{error.filename or 'the machine'}: {error.strerror or error}"
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    else:
-        return
-    typer.echo(f"covey: {message}", err=True)
-    raise typer.Exit(code)
-
-
-def _settings(**given: object) -> Settings:
-    from settings import SettingsInvalid, load
-
-    try:
-        return load(**given)
-    except SettingsInvalid as error:
-        raise UsedWrongly(str(error)) from None
-
-
-def _run(program: Coroutine[Any, Any, int | None]) -> int:
-    if sys.platform == "win32":
-        return asyncio.run(program) or 0
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(program) or 0
-
-
-def _ready(url: str) -> None:
-    typer.echo(f"Ready at {url}", err=True)
+        run(program.tail(given_settings(), topic=topic, after=start, with_data=data, write=typer.echo))
 
 
 def _duration(text: str) -> int:
@@ -274,6 +240,12 @@ def _duration(text: str) -> int:
     if match is None:
         raise UsedWrongly("--ttl: allowed are a whole number and s, m or h, like 90s, 15m, 2h.")
     return int(match[1]) * _SECONDS[match[2]]
+
+
+cli.command()(cluster.worker)
+cli.add_typer(cluster.topics)
+cli.command()(cluster.rebuild)
+cli.add_typer(cluster.dlq)
 
 
 def main() -> None:

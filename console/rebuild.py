@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from random import SystemRandom
 from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bus.clock import Clock
+from bus.clock import Clock, SystemClock
+from bus.metrics import Metrics
 from bus.redis_rebuild import Rebuild
+from settings import Settings
+from wiring.foundation import Foundation, sealer_of
+from wiring.shared import shared_store
 
 _LOOK_AGAIN_SECONDS: Final = 1.0
+
+
+async def rebuilt(settings: Settings) -> int:
+    """As `shown`, of the views that the settings name. Raises LogUnavailable, StateUnavailable."""
+    base = Foundation(settings, "", SystemClock(), SystemRandom(), Metrics(), sealer_of(settings))
+    async with shared_store(base) as shared:
+        return await shown(shared.rebuild, base.clock, Console(stderr=True))
 
 
 async def shown(rebuild: Rebuild, clock: Clock, console: Console) -> int:

@@ -5,10 +5,22 @@ from __future__ import annotations
 from random import Random
 from typing import NamedTuple
 
+from pydantic import SecretStr
+
 from bus.clock import Clock
 from bus.metrics import Metrics
-from bus.sealing import Sealer
+from bus.sealing import PlainSealer, Sealer, TenantSealer
 from settings import Settings
+
+
+def sealer_of(settings: Settings) -> Sealer:
+    """What seals data by tenant, where there is a key for it."""
+    return PlainSealer() if settings.data_key is None else TenantSealer(secret_bytes(settings.data_key))
+
+
+def secret_bytes(secret: SecretStr) -> bytes:
+    """What the secret says."""
+    return secret.get_secret_value().encode()
 
 
 class Foundation(NamedTuple):

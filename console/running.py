@@ -1,0 +1,60 @@
+"""How a command runs: its settings, its event loop, and its expected errors as one message and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from bus.errors import CoveyError
+from console.errors import UsedWrongly
+from settings import Settings, SettingsInvalid, load
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """An expected error becomes one message on stderr and an exit code."""
+    try:
+        yield
+    except UsedWrongly as error:
+        code, message = 2, str(error)
+    except CoveyError as error:
+        code, message = 1, str(error)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        code, message = 1, f"{error.filename or 'the machine'}: {error.strerror or error}"
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    else:
+        return
+    typer.echo(f"covey: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def given_settings(**given: object) -> Settings:
+    """The settings of this process. Raises UsedWrongly."""
+    try:
+        return load(**given)
+    except SettingsInvalid as error:
+        raise UsedWrongly(str(error)) from None
+
+
+def run(program: Coroutine[Any, Any, int | None]) -> int:
+    """Run it to its end on the loop that serves; its exit code."""
+    if sys.platform == "win32":
+        return asyncio.run(program) or 0
+    import uvloop  # noqa: PLC0415 - there is none on Windows
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(program) or 0
+
+
+def ready(url: str) -> None:
+    """Say where it listens."""
+    typer.echo(f"Ready at {url}", err=True)
