@@ -7,7 +7,7 @@ import gc
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from random import SystemRandom
 from typing import Final, NamedTuple
@@ -23,12 +23,16 @@ from bus.ids import random_id
 from bus.metrics import Metrics
 from bus.question import Provider
 from bus.replay import Streams
+from bus.replay_budget import BudgetedLog
 from delivery.answers import Answers
 from delivery.connect_tokens import ConnectTokens
 from delivery.connections import Connections
 from delivery.drain import Drain
+from delivery.presence import OwnPresence, Presence
 from delivery.probes import Probes
-from delivery.senders import SenderLimits, sender_guard
+from delivery.readers import answer_guard
+from delivery.revocation import Revocations
+from delivery.senders import SenderLimits
 from delivery.server import DrainingServer, server_config
 from delivery.site import site
 from delivery.stall import StallLimits, stall_guard
@@ -45,6 +49,7 @@ from wiring.foundation import Foundation, sealer_of, secret_bytes
 from wiring.scheduling import Scheduling, embedded_scheduling, shared_scheduling
 from wiring.shared import present, shared_store
 from wiring.store import Chore, Store
+from wiring.traces import traces
 
 _logger = structlog.get_logger(__name__)
 
@@ -52,14 +57,32 @@ _COLLECTOR_THRESHOLDS: Final = (3_000, 10, 1_000)
 """CPython's defaults collect too often for a busy gateway; at 100,000 the cycles that graphql-core leaves behind were
 seen to pile up to stalls of 100 ms."""
 _BACKLOG: Final = 2048
+_LAST_WORD_SECONDS: Final = 10.0
+"""After a body's time, in which the HTTP door says that it is over."""
 
 
 def _use_cases(
-    base: Foundation, store: Store, cursors: Cursors, dispatcher: Dispatcher, connect_tokens: ConnectTokens
+    base: Foundation,
+    store: Store,
+    *,
+    cursors: Cursors,
+    dispatcher: Dispatcher,
+    connect_tokens: ConnectTokens,
+    presence: Presence,
+    revocations: Revocations,
 ) -> UseCases:
     settings = base.settings
     idle_seconds = settings.idle_checkpoint_seconds
-    streams = Streams(store.log, store.fanout, cursors, base.clock, base.metrics, idle_checkpoint_seconds=idle_seconds)
+    history = BudgetedLog(store.log, base.metrics, at_once=settings.history_reads_at_once)
+    streams = Streams(
+        history,
+        store.fanout,
+        cursors,
+        base.clock,
+        base.metrics,
+        idle_checkpoint_seconds=idle_seconds,
+        reader_bound=settings.undelivered_events,
+    )
     provider = None
     if settings.provider_npi is not None:
         provider = Provider(npi=settings.provider_npi, organization_name=settings.provider_name)
@@ -78,14 +101,20 @@ def _use_cases(
         clock=base.clock,
         new_id=random_id,
         metrics=base.metrics,
+        presence=presence,
+        revocations=revocations,
     )
 
 
-def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain) -> Probes:
+def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain, revocations: Revocations) -> Probes:
+    async def not_loaded() -> str | None:
+        return None if revocations.loaded else "Which tokens were revoked is not known yet."
+
     async def draining() -> str | None:
         return "This instance is going away." if drain.active else None
 
     async def measure() -> None:
+        base.metrics.queued.set(store.fanout.held)
         try:
             status = await dispatcher.status()
         except StateUnavailable:
@@ -95,7 +124,9 @@ def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain
         for waiting in status.classes:
             base.metrics.queue.labels(waiting.priority).set(waiting.waiting)
 
-    return Probes(checks={"drain": draining, **store.checks}, metrics=base.metrics, refresh=measure)
+    return Probes(
+        checks={"drain": draining, "revocations": not_loaded, **store.checks}, metrics=base.metrics, refresh=measure
+    )
 
 
 class Role(NamedTuple):
@@ -123,18 +154,18 @@ class Program(NamedTuple):
 @asynccontextmanager
 async def _backing(
     base: Foundation, role: Role, connections: Connections, open_log: OpenLog
-) -> AsyncIterator[tuple[Store, Scheduling]]:
+) -> AsyncIterator[tuple[Store, Scheduling, Presence]]:
     """Where events are kept and who makes the calls: in this process, or among many."""
     if base.settings.shared:
         async with (
             shared_store(base) as shared,
-            present(base, shared, connections),
+            present(base, shared, connections) as presence,
             shared_scheduling(base, shared, workers=role.workers) as scheduling,
         ):
-            yield shared.store, scheduling
+            yield shared.store, scheduling, presence
     else:
         async with embedded_store(base, open_log) as store, embedded_scheduling(base, store) as scheduling:
-            yield store, scheduling
+            yield store, scheduling, OwnPresence(connections, random_id())
 
 
 @asynccontextmanager
@@ -159,15 +190,35 @@ async def assembled(
         max_connections=settings.max_connections,
         per_member=settings.connections_per_member,
         per_service=settings.connections_per_service,
+        per_address=settings.connections_per_address,
+        clock=base.clock,
     )
     drain = Drain(connections=connections, clock=base.clock, random=base.random, window_seconds=settings.drain_seconds)
     async with (
+        traces(settings),
         token_keys(base) as keys,
-        _backing(base, role, connections, open_log) as (store, scheduling),
+        _backing(base, role, connections, open_log) as (store, scheduling, presence),
     ):
         dispatcher = scheduling.dispatcher
         cursors = Cursors(secret_bytes(settings.cursor_key), store.log.epoch)
-        use_cases = _use_cases(base, store, cursors, dispatcher, connect_tokens)
+        revocations = Revocations(
+            store.revocations,
+            connections=connections,
+            clock=base.clock,
+            kept_seconds=settings.revocations_kept_seconds,
+            capacity=settings.revocations_limit,
+        )
+        with suppress(StateUnavailable):  # not ready until they are known
+            await revocations.load()
+        use_cases = _use_cases(
+            base,
+            store,
+            cursors=cursors,
+            dispatcher=dispatcher,
+            connect_tokens=connect_tokens,
+            presence=presence,
+            revocations=revocations,
+        )
         routes = doors(
             base,
             use_cases=use_cases,
@@ -175,11 +226,13 @@ async def assembled(
             connect_tokens=connect_tokens,
             connections=connections,
             drain=drain,
+            revocations=revocations,
         )
-        probes = _probes(base, store, dispatcher, drain)
+        probes = _probes(base, store, dispatcher, drain, revocations)
         app = site([*(routes if role.gateway else ()), *probes.routes()], allowed_origins=settings.allowed_origins)
         try:
-            yield Program(app, drain, scheduling.workers, {**scheduling.chores, **store.chores}, base.metrics)
+            chores = {**scheduling.chores, **store.chores, "revocations": revocations.run}
+            yield Program(app, drain, scheduling.workers, chores, base.metrics)
         finally:
             await use_cases.acceptance.close()
 
@@ -207,16 +260,29 @@ async def serve(
             asyncio.TaskGroup() as side_tasks,
         ):
             running = [side_tasks.create_task(chore(), name=name) for name, chore in program.chores.items()]
-            stall = StallLimits(write_deadline_seconds=settings.write_deadline_seconds)
+            stall = StallLimits(
+                write_deadline_seconds=settings.write_deadline_seconds,
+                buffer_bytes=settings.unread_bytes,
+                kernel_buffer_bytes=settings.kernel_unread_bytes,
+            )
             # As many again as sockets, for HTTP and for those that are not told yet that there is no place.
-            senders = SenderLimits(connections=2 * settings.max_connections)
+            senders = SenderLimits(
+                connections=2 * settings.max_connections,
+                head_bytes=settings.head_bytes,
+                url_bytes=settings.url_bytes,
+                head_seconds=settings.head_seconds,
+                body_seconds=settings.body_seconds + _LAST_WORD_SECONDS,
+            )
             config = server_config(
                 program.app,
                 host=host,
                 port=port,
-                http_protocol=sender_guard(senders, program.metrics),
+                http_protocol=answer_guard(senders, stall, program.metrics),
                 socket_protocol=stall_guard(stall, program.metrics),
                 message_limit_bytes=settings.message_bytes,
+                ping_seconds=settings.ping_seconds,
+                pong_seconds=settings.pong_seconds,
+                trusted_proxies=settings.trusted_proxies,
             )
             server = DrainingServer(config, partial(_drain, program, settings.drain_seconds))
             gc.freeze()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from bus.events import CacheMode, Priority, Topic
-from console import cluster
+from console import cluster, operators
 from console.errors import UsedWrongly
 from console.running import given_settings, ready, run, told
 from delivery.caller import Role
@@ -246,6 +246,8 @@ cli.command()(cluster.worker)
 cli.add_typer(cluster.topics)
 cli.command()(cluster.rebuild)
 cli.add_typer(cluster.dlq)
+cli.command()(operators.connections)
+cli.command()(operators.revoke)
 
 
 def main() -> None:

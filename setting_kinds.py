@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
@@ -88,6 +89,15 @@ def _origins(value: object) -> object:
     return origins
 
 
+def _proxies(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    proxies = tuple(proxy.strip() for proxy in value.split(","))
+    for proxy in proxies:
+        ip_network(proxy)  # raises ValueError where it is none
+    return proxies
+
+
 def _is_origin(value: str) -> bool:
     parts = urlsplit(value)
     return parts.scheme in ("http", "https") and bool(parts.hostname) and value == f"{parts.scheme}://{parts.netloc}"
@@ -144,6 +154,12 @@ Origins = Annotated[
     NoDecode,
     BeforeValidator(_origins),
     Allowed("*, or origins like https://app.example.com with commas between them"),
+]
+Proxies = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_proxies),
+    Allowed("addresses or networks like 10.0.0.0/8 with commas between them"),
 ]
 Npi = Annotated[str, _only(_is_npi), Allowed("ten digits of which the last is the right check digit")]
 Key = Annotated[

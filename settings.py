@@ -20,9 +20,10 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from bus.errors import CoveyError
+from gateway_settings import GatewaySettings
 from setting_kinds import (
     KAFKA,
     LOOPBACK,
@@ -71,7 +72,7 @@ _DEVELOPMENT: Final[Mapping[str, str]] = {
 """Defaults that only development has. The address is where `covey payer-sim` listens, the NPI that of Stedi's mocks."""
 
 
-class Settings(BaseSettings):
+class Settings(GatewaySettings):
     """What one process runs with. Made by `load`."""
 
     model_config = SettingsConfigDict(frozen=True, env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
@@ -107,6 +108,12 @@ class Settings(BaseSettings):
     )
     redis_username: str | None = Field(None, min_length=1, description="ACL user at Redis.")
     redis_password: SecretStr | None = Field(None, description="The ACL user's password.")
+    otlp_url: HttpUrl | None = Field(
+        None, description="Where traces are sent (OTLP over HTTP, with its path /v1/traces); no traces when absent."
+    )
+    trace_ratio: float = Field(
+        0.01, ge=0, le=1, description="The share of submissions that are traced: a trace is six spans or so."
+    )
     log_level: Level = Field(LogLevel.INFO, description="The least grave lines that are written to stderr.")
 
     payer_url: HttpUrl = Field(description="Where Stedi, or the simulator, listens.")
@@ -164,34 +171,6 @@ class Settings(BaseSettings):
     connect_token_seconds: int = Field(
         300, ge=10, le=3600, description="Life of a connect token: enough to open a socket with, of no use to a thief."
     )
-
-    max_connections: int = Field(10_000, ge=1, le=1_000_000, description="Open sockets of this process.")
-    connections_per_member: int = Field(50, ge=1, le=100_000, description="Open sockets of one member.")
-    connections_per_service: int = Field(1000, ge=1, le=1_000_000, description="Open sockets of one service token.")
-    max_subscriptions_per_connection: int = Field(100, ge=1, le=10_000, description="Operations running on one socket.")
-    connection_init_seconds: float = Field(10, gt=0, le=300, description="A socket that says nothing is closed then.")
-    write_deadline_seconds: float = Field(30, gt=0, le=300, description="A reader that takes nothing is cut off then.")
-    idle_checkpoint_seconds: float = Field(
-        30, gt=0, le=3600, description="A silent stream gets a Checkpoint this often, so that its cursor stays fresh."
-    )
-    drain_seconds: float = Field(
-        20,
-        ge=0,
-        le=3600,
-        description="Over this long connections are closed at a stop, so that clients return spread out.",
-    )
-
-    operations_per_second: float = Field(100, gt=0, le=100_000, description="Operations of one member, over time.")
-    operations_burst: int = Field(200, ge=1, le=1_000_000, description="Operations of one member, at once.")
-    people_per_member_per_day: int = Field(
-        10, ge=1, le=10_000, description="Different people asked about a member, so that nobody fishes for strangers."
-    )
-    message_bytes: int = Field(65_536, ge=1024, le=16_777_216, description="An HTTP body, or a message on a socket.")
-    document_bytes: int = Field(16_384, ge=256, le=16_777_216, description="A GraphQL document.")
-    document_tokens: int = Field(2000, ge=10, le=1_000_000, description="Tokens of a document, counted while parsing.")
-    document_depth: int = Field(15, ge=1, le=100, description="Fields within fields.")
-    document_aliases: int = Field(30, ge=0, le=10_000, description="Aliases of a document.")
-    document_complexity: int = Field(1000, ge=1, le=1_000_000, description="The summed cost of a document's fields.")
 
     @property
     def development(self) -> bool:
@@ -324,7 +303,8 @@ def _told(details: ErrorDetails) -> Iterator[str]:
 
 def documentation() -> str:
     """The table of all settings, as `docs/settings.md` has it."""
-    rows = "\n".join(_row(name, field) for name, field in Settings.model_fields.items())
+    fields = sorted(Settings.model_fields.items(), key=lambda field: field[0] in GatewaySettings.model_fields)
+    rows = "\n".join(_row(name, field) for name, field in fields)
     return f"""# Settings
 
 Each is an environment variable; in development they may also stand in a file `.env`. A wrong, missing or unknown one
@@ -341,7 +321,7 @@ Made from the code by `python -m settings --docs > docs/settings.md`.
 def _row(name: str, field: FieldInfo) -> str:
     if field.is_required() or name == "public_url":
         default = "needed in production"
-    elif field.default is None:
+    elif field.default in (None, ()):
         default = ""
     else:
         default = f"`{','.join(field.default) if isinstance(field.default, tuple) else field.default}`"

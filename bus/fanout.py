@@ -20,6 +20,7 @@ from broadcaster import Event as Message
 
 from bus.events import Event, Recorded, Topic
 from bus.ids import MemberId, TenantId, derived_id
+from bus.traces import continued
 
 PAYER_CHANNEL: Final = "payers"
 """All of `payer.events`."""
@@ -86,6 +87,9 @@ class LiveTail:
         self._lagged = False
         self._stirred = asyncio.Event()
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def push(self, recorded: Recorded) -> None:
         """Hold one more event for the owner."""
         if len(self._held) >= self._bound:
@@ -134,12 +138,19 @@ class Fanout:
             await subscription.close()
         await self._broadcast.disconnect()
 
+    @property
+    def held(self) -> int:
+        """Events that wait in tails for their owners."""
+        tails = {id(tail): tail for subscription in self._subscriptions.values() for tail in subscription.tails}
+        return sum(len(tail) for tail in tails.values())
+
     async def take(self, batch: Sequence[Recorded]) -> None:
         """Publish the next events of a topic: the sink of its reader."""
         for recorded in batch:
             channel = _channel_of(recorded.event)
             if channel is not None:
-                await self._broadcast.publish(channel, recorded)
+                with continued("fan out", recorded.event.traceparent, type=recorded.event.type):
+                    await self._broadcast.publish(channel, recorded)
 
     @asynccontextmanager
     async def tail(self, *channels: str) -> AsyncIterator[LiveTail]:

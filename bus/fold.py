@@ -82,6 +82,8 @@ class RequestState(Struct, frozen=True, gc=False, kw_only=True):
     lease_expires_at: datetime | None = None
     coverage: Coverage | None = None
     failure: Failure | None = None
+    traceparent: str | None = None
+    """Where the trace of its submission stands, for its further events and its calls."""
 
 
 def accepts(state: RequestState | None, recorded: Recorded) -> bool:
@@ -178,4 +180,5 @@ def _submitted(recorded: Recorded, data: Submitted) -> RequestState:
         updated_at=event.time,
         position=recorded.position,
         submitted_position=recorded.position,
+        traceparent=event.traceparent,
     )

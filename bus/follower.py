@@ -101,14 +101,14 @@ class Follower:
 
 
 class Idleness:
-    """Wakes a tail when its owner had nothing to give for a while; an async context manager."""
+    """Wakes a tail when its owner had nothing to give for a while; a context manager."""
 
     def __init__(self, clock: Clock, tail: LiveTail, seconds: float) -> None:
         self._clock = clock
         self._tail = tail
         self._seconds = seconds
         self._since = clock.monotonic()
-        self._task: asyncio.Task[None]
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def over(self) -> bool:
@@ -119,23 +119,23 @@ class Idleness:
         """Something was given: it begins anew."""
         self._since = self._clock.monotonic()
 
-    async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._watch(), name="stream idleness")
+    def __enter__(self) -> Self:
+        self._look()
         return self
 
-    async def __aexit__(
+    def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        if self._timer is not None:
+            self._timer.cancel()
 
-    async def _watch(self) -> None:
-        while True:
-            if self.over:
-                self._tail.wake()
-                await self._clock.sleep(self._seconds)
-            else:
-                await self._clock.sleep(self._remaining())
+    def _look(self) -> None:
+        # A timer, not a task: there is one of these for every stream, and a task takes ten times the memory.
+        seconds = self._remaining()
+        if seconds <= 0:
+            self._tail.wake()
+            seconds = self._seconds
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _remaining(self) -> float:
         return self._since + self._seconds - self._clock.monotonic()

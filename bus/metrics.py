@@ -47,8 +47,50 @@ class Metrics:
         self.gaps = Counter(
             "covey_gaps_total", "Streams that could not be continued, by reason.", ["reason"], registry=self.registry
         )
-        self.connections = Gauge("covey_connections", "Open sockets.", registry=self.registry)
-        self.subscriptions = Gauge("covey_subscriptions", "Running operations on sockets.", registry=self.registry)
+        self.connections = Gauge(
+            "covey_connections", "Open connections that live on, by door.", ["door"], registry=self.registry
+        )
+        self.subscriptions = Gauge(
+            "covey_subscriptions", "Running operations of such connections, by door.", ["door"], registry=self.registry
+        )
+        self.bytes = Counter(
+            "covey_delivered_bytes_total",
+            "Bytes of messages handed to the network for clients, by door.",
+            ["door"],
+            registry=self.registry,
+        )
+        self.paused = Gauge(
+            "covey_paused_connections",
+            "Connections whose reader leaves more unread than is held for it.",
+            registry=self.registry,
+        )
+        self.queued = Gauge(
+            "covey_undelivered_events", "Live events that wait for their subscriptions.", registry=self.registry
+        )
+        self.handshake_seconds = Histogram(
+            "covey_handshake_duration_seconds",
+            "Time from a client's connection_init to its ack.",
+            buckets=_FAST_SECONDS,
+            registry=self.registry,
+        )
+        self.waiting_handshakes = Gauge(
+            "covey_waiting_handshakes", "Sockets that wait for their turn.", registry=self.registry
+        )
+        self.refusals = Counter(
+            "covey_refusals_total", "What a limit refused, by limit.", ["limit"], registry=self.registry
+        )
+        self.replays = Counter(
+            "covey_replays_total", "Streams that were continued from a cursor.", registry=self.registry
+        )
+        self.history_reads = Counter(
+            "covey_history_reads_total",
+            "Reads of history for streams: own, or shared with another that wanted the same.",
+            ["how"],
+            registry=self.registry,
+        )
+        self.revocations = Counter(
+            "covey_revocations_total", "Revocations this instance was asked for.", registry=self.registry
+        )
         self.closes = Counter(
             "covey_connection_closes_total",
             "Sockets closed by the server, by cause.",

@@ -6,92 +6,24 @@ there, on any instance.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
-from enum import StrEnum
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
-from typing import Final
-
-from msgspec import Struct
 
 from bus.clock import Clock
 from bus.cursor import Cursors, CursorScope
 from bus.errors import CursorError, CursorExpired, CursorUnknown, StreamReset
 from bus.events import Recorded, Topic
-from bus.fanout import PAYER_CHANNEL, Fanout, LiveTail, member_channel
+from bus.fanout import PAYER_CHANNEL, Fanout, member_channel
 from bus.fold import RequestState
-from bus.follower import Follower, Idleness, Track
+from bus.follower import Track
 from bus.ids import MemberId, PayerId, TenantId
 from bus.log import EventLog
 from bus.metrics import Metrics
-from bus.tally import Tally, folded
+from bus.player import Opening, Player, Stream
+from bus.stream_items import Allows, Checkpoint, Delivered, Gap, GapReason, StreamItem
+from bus.tally import folded
 
-
-class GapReason(StrEnum):
-    """Why a stream could not be continued from where its reader was."""
-
-    EXPIRED = "EXPIRED"
-    """The log no longer reaches back that far."""
-    UNKNOWN_CURSOR = "UNKNOWN_CURSOR"
-    """The cursor was made up, altered, or belongs to another tenant, member or stream."""
-    STREAM_RESET = "STREAM_RESET"
-    """The cursor is of another log, or ahead of this one."""
-
-
-_REASONS: Final[dict[type[CursorError], GapReason]] = {
-    CursorExpired: GapReason.EXPIRED,
-    CursorUnknown: GapReason.UNKNOWN_CURSOR,
-    StreamReset: GapReason.STREAM_RESET,
-}
-
-
-class Delivered(Struct, frozen=True, kw_only=True):
-    """An event, and the cursor behind it."""
-
-    recorded: Recorded
-    cursor: str
-
-
-class Checkpoint(Struct, frozen=True, kw_only=True):
-    """Everything up to this cursor was delivered."""
-
-    cursor: str
-
-
-class Gap(Struct, frozen=True, kw_only=True):
-    """Events may be missing before this cursor: reload by polling, then go on from it."""
-
-    cursor: str
-    reason: GapReason
-
-
-StreamItem = Delivered | Checkpoint | Gap
-Allows = Callable[[Recorded], bool]
-"""Whether whoever reads the stream may see this event; asked for every event, replayed or live."""
-
-
-class _Stream(Struct, frozen=True, kw_only=True):
-    """What a stream is made of."""
-
-    scope: CursorScope
-    tracks: tuple[Track, ...]
-    allows: Allows
-    concerns: Callable[[Recorded], bool] = lambda _: True
-    """Of the events of its tracks, which are the stream's."""
-    of_one_request: bool = False
-    """It ends with its request, and needs no checkpoints."""
-
-    @property
-    def topics(self) -> frozenset[Topic]:
-        return frozenset(track.topic for track in self.tracks)
-
-
-class _Opening(Struct, frozen=True, kw_only=True):
-    """How a stream begins."""
-
-    items: tuple[StreamItem, ...]
-    positions: Mapping[Topic, int] | None
-    """From where it goes on; None where it has ended."""
+__all__ = ["Allows", "Checkpoint", "Delivered", "Gap", "GapReason", "StreamItem", "Streams"]
 
 
 class Streams:
@@ -111,15 +43,23 @@ class Streams:
         *,
         idle_checkpoint_seconds: float = 30.0,
         batch: int = 200,
+        reader_bound: int = 256,
     ) -> None:
-        """`batch` is how many events of history are read at once."""
+        """`batch` is how many events of history are read at once; `reader_bound` how many items wait for a reader of a
+        shared stream before it reads the log instead."""
         self._log = log
-        self._fanout = fanout
         self._cursors = cursors
-        self._clock = clock
         self._metrics = metrics
-        self._idle_checkpoint_seconds = idle_checkpoint_seconds
         self._batch = batch
+        self._player = Player(
+            log,
+            fanout,
+            cursors,
+            clock,
+            metrics,
+            idle_checkpoint_seconds=idle_checkpoint_seconds,
+            reader_bound=reader_bound,
+        )
 
     def request_cursor(self, state: RequestState) -> str:
         """The cursor behind the request's latest event, for its own stream."""
@@ -131,14 +71,14 @@ class Streams:
         A cursor that cannot be continued gives a Gap first; the stream then goes on from the present, or ends where the
         request has.
         """
-        stream = _Stream(
+        stream = Stream(
             scope=_request_scope(state),
             tracks=(self._request_track(state),),
             allows=allows,
             concerns=lambda recorded: recorded.event.request_id == state.request_id,
             of_one_request=True,
         )
-        return self._play(stream, lambda: self._open_request(stream, state, after))
+        return self._player.play(stream, lambda: self._open_request(stream, state, after))
 
     def member(
         self, tenant_id: TenantId, member_id: MemberId, after: str | None, allows: Allows
@@ -147,12 +87,12 @@ class Streams:
 
         A Checkpoint comes first, at `after` or at the present end; or a Gap. Another comes whenever the stream is idle.
         """
-        stream = _Stream(
+        stream = Stream(
             scope=CursorScope(tenant_id, member_id, "member"),
             tracks=(self._member_track(tenant_id, member_id), self._payer_track()),
             allows=allows,
         )
-        return self._play(stream, lambda: self._open_at(stream, after))
+        return self._player.share(stream, lambda: self._open_at(stream, after))
 
     def payers(
         self, tenant_id: TenantId, payer_ids: frozenset[PayerId] | None, after: str | None, allows: Allows
@@ -162,101 +102,60 @@ class Streams:
         Without `after` the newest event of each comes first, then a Checkpoint; else a Checkpoint at `after`, or a Gap.
         Another Checkpoint comes whenever the stream is idle.
         """
-        stream = _Stream(
+        stream = Stream(
             scope=CursorScope(tenant_id, None, "payers"),
             tracks=(self._payer_track(),),
             allows=allows,
             concerns=lambda recorded: payer_ids is None or recorded.event.data.payer_id in payer_ids,
+            payer_ids=payer_ids,
         )
-        return self._play(stream, lambda: self._open_payers(stream, after))
+        return self._player.share(stream, lambda: self._open_payers(stream, after))
 
-    async def _play(
-        self, stream: _Stream, opening: Callable[[], Awaitable[_Opening]]
-    ) -> AsyncGenerator[StreamItem, None]:
-        # The tail before the log is read for the first time, so that nothing falls between history and live.
-        async with self._fanout.tail(*(track.channel for track in stream.tracks)) as tail:
-            opened = await opening()
-            for item in opened.items:
-                yield item
-            if opened.positions is None:
-                return
-            async with aclosing(self._follow(stream, tail, opened.positions)) as items:
-                async for item in items:
-                    yield item
-
-    async def _follow(
-        self, stream: _Stream, tail: LiveTail, positions: Mapping[Topic, int]
-    ) -> AsyncGenerator[StreamItem, None]:
-        tally = Tally(self._log)
-        async with Idleness(self._clock, tail, self._idle_checkpoint_seconds) as idleness:
-            follower = Follower(tail, stream.tracks, positions, idleness)
-            while True:
-                reached = dict(follower.positions)
-                try:
-                    events = await follower.take()
-                except CursorExpired as expired:
-                    present = await self._ends(stream)
-                    follower = Follower(tail, stream.tracks, present, idleness)
-                    yield self._gap(stream, present, expired)
-                    continue
-                for recorded in events:
-                    reached[recorded.event.topic] = recorded.position
-                    if not stream.concerns(recorded) or not await tally.counts(recorded):
-                        continue
-                    if stream.allows(recorded):
-                        idleness.end()
-                        yield self._delivered(stream, reached, recorded)
-                    if stream.of_one_request and recorded.event.terminal:
-                        return
-                if not events:
-                    idleness.end()
-                    if not stream.of_one_request:
-                        yield self._checkpoint(stream, follower.positions)
-
-    async def _open_request(self, stream: _Stream, state: RequestState, after: str | None) -> _Opening:
-        present = await self._ends(stream)  # before the request is read: what ends it later comes live
+    async def _open_request(self, stream: Stream, state: RequestState, after: str | None) -> Opening:
+        present = await self._player.ends(stream)  # before the request is read: what ends it later comes live
         known = await folded(self._log, state.request_id)
         latest = known or state  # the log no longer tells it whole: it has ended
         ended = known is None or known.status.terminal
         try:
             positions = {Topic.RTE: 0} if after is None else await self._opened(stream, after)
             if ended and positions[Topic.RTE] >= latest.position:
-                return _Opening(items=(), positions=None)
+                return Opening(items=(), positions=None)
             if known is None:
                 raise CursorExpired("The log no longer holds the request from its beginning.")
             if after is not None:
                 for track in stream.tracks:
                     await _reach(track, positions[track.topic])
         except CursorError as error:
-            return _Opening(items=(self._gap(stream, present, error),), positions=None if ended else present)
-        return _Opening(items=(), positions=positions)
+            return Opening(items=(self._player.gap(stream, present, error),), positions=None if ended else present)
+        return Opening(items=(), positions=positions)
 
-    async def _open_at(self, stream: _Stream, after: str | None) -> _Opening:
+    async def _open_at(self, stream: Stream, after: str | None) -> Opening:
         if after is None:
-            positions = await self._ends(stream)
-            return _Opening(items=(self._checkpoint(stream, positions),), positions=positions)
+            positions = await self._player.ends(stream)
+            return Opening(items=(self._player.checkpoint(stream, positions),), positions=positions)
         try:
             positions = await self._opened(stream, after)
             for track in stream.tracks:
                 await _reach(track, positions[track.topic])
         except CursorError as error:
-            positions = await self._ends(stream)
-            return _Opening(items=(self._gap(stream, positions, error),), positions=positions)
-        return _Opening(items=(self._checkpoint(stream, positions),), positions=positions)
+            positions = await self._player.ends(stream)
+            return Opening(items=(self._player.gap(stream, positions, error),), positions=positions)
+        return Opening(items=(self._player.checkpoint(stream, positions),), positions=positions)
 
-    async def _open_payers(self, stream: _Stream, after: str | None) -> _Opening:
+    async def _open_payers(self, stream: Stream, after: str | None) -> Opening:
         if after is not None:
             return await self._open_at(stream, after)
-        positions = await self._ends(stream)
+        positions = await self._player.ends(stream)
         items: list[StreamItem] = []
         for recorded in await self._log.latest_per_payer():
             if stream.concerns(recorded) and stream.allows(recorded):
-                items.append(self._delivered(stream, {Topic.PAYER: recorded.position}, recorded))
+                items.append(self._player.delivered(stream, {Topic.PAYER: recorded.position}, recorded))
             positions[Topic.PAYER] = max(positions[Topic.PAYER], recorded.position)
-        return _Opening(items=(*items, self._checkpoint(stream, positions)), positions=positions)
+        return Opening(items=(*items, self._player.checkpoint(stream, positions)), positions=positions)
 
-    async def _opened(self, stream: _Stream, after: str) -> dict[Topic, int]:
+    async def _opened(self, stream: Stream, after: str) -> dict[Topic, int]:
         """The cursor's positions. Raises CursorUnknown, StreamReset."""
+        self._metrics.replays.inc()
         positions = self._cursors.open(stream.scope, after)
         if positions.keys() != stream.topics:
             raise CursorUnknown("The cursor is of a stream of other topics.")
@@ -265,9 +164,6 @@ class Streams:
             if position > (await track.span(reaching=position)).end:
                 raise StreamReset("The cursor is ahead of the log.")
         return positions
-
-    async def _ends(self, stream: _Stream) -> dict[Topic, int]:
-        return {track.topic: (await track.span()).end for track in stream.tracks}
 
     def _request_track(self, state: RequestState) -> Track:
         # Whole or not at all, so it needs no look at the floor: an open request is never deleted in part.
@@ -300,17 +196,6 @@ class Streams:
 
         track = Track(topic=Topic.PAYER, channel=PAYER_CHANNEL, read=read, span=self._log.payers_span)
         return track
-
-    def _delivered(self, stream: _Stream, positions: Mapping[Topic, int], recorded: Recorded) -> Delivered:
-        return Delivered(recorded=recorded, cursor=self._cursors.seal(stream.scope, positions))
-
-    def _checkpoint(self, stream: _Stream, positions: Mapping[Topic, int]) -> Checkpoint:
-        return Checkpoint(cursor=self._cursors.seal(stream.scope, positions))
-
-    def _gap(self, stream: _Stream, positions: Mapping[Topic, int], error: CursorError) -> Gap:
-        reason = _REASONS[type(error)]
-        self._metrics.gaps.labels(reason=reason.value).inc()
-        return Gap(cursor=self._cursors.seal(stream.scope, positions), reason=reason)
 
 
 def _request_scope(state: RequestState) -> CursorScope:

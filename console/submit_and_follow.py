@@ -8,14 +8,15 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from random import Random
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import httpx
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from bus.clock import Clock
-from console.errors import ServerRefused, ServerUnreachable
+from console.asking import ANSWER_SECONDS, answered, graphql_url, refusal, unreachable
+from console.errors import ServerRefused
 from setting_kinds import LOOPBACK
 
 Item = dict[str, Any]
@@ -24,7 +25,6 @@ Item = dict[str, Any]
 TERMINAL: Final = frozenset({"COMPLETED", "FAILED", "TIMEOUT", "CANCELLED"})
 _ATTEMPTS: Final = 10
 """Reconnections in a row that bring no item, over about half a minute: longer than a deploy takes."""
-_ANSWER_SECONDS: Final = 30.0
 _RETRYABLE: Final = frozenset({1000, 1001, 1005, 1006, 1012, 1013, 1014, 4408})
 """Close codes behind which a server is worth coming back to (graphql-ws's own list, without a refused token)."""
 
@@ -71,10 +71,9 @@ class SubmitAndFollow:
 
     def __init__(self, url: str, token: str, *, http: httpx.AsyncClient, clock: Clock, random: Random) -> None:
         """`url` is the server's, with or without `/graphql`."""
-        parts = urlsplit(url)
-        path = parts.path.rstrip("/") or "/graphql"
-        self._url = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
-        self._socket_url = urlunsplit(("wss" if parts.scheme == "https" else "ws", parts.netloc, path, "", ""))
+        self._url = graphql_url(url)
+        parts = urlsplit(self._url)
+        self._socket_url = parts._replace(scheme="wss" if parts.scheme == "https" else "ws").geturl()
         # A proxy of the environment is for other machines; many forget to except this one.
         self._proxy: Literal[True] | None = None if parts.hostname in LOOPBACK else True
         self._authorization = f"Bearer {token}"
@@ -87,26 +86,8 @@ class SubmitAndFollow:
 
         Raises ServerUnreachable, ServerRefused.
         """
-        try:
-            response = await self._http.post(
-                self._url,
-                json={"query": _SUBMIT, "variables": {"input": request}},
-                headers={"authorization": self._authorization, "accept": "application/json"},
-                timeout=_ANSWER_SECONDS,
-            )
-        except httpx.HTTPError as error:
-            raise self._unreachable(type(error).__name__) from None
-        if response.status_code == 401:
-            raise ServerRefused("The server refused the token. Make a new one with `covey token`, or pass --token.")
-        try:
-            body = response.json()
-        except ValueError:
-            raise self._unreachable(f"HTTP {response.status_code} without JSON") from None
-        if not isinstance(body, dict) or not (body.get("errors") or body.get("data")):
-            raise self._unreachable(f"HTTP {response.status_code} without a GraphQL answer")
-        if body.get("errors"):
-            raise _refusal(body["errors"])
-        result: Item = body["data"]["submitCoverageRequest"]
+        data = await answered(self._http, self._url, self._authorization, _SUBMIT, {"input": request})
+        result: Item = data["submitCoverageRequest"]
         return result
 
     async def follow(self, request_id: str) -> AsyncGenerator[Item]:
@@ -128,19 +109,19 @@ class SubmitAndFollow:
             # Full jitter, so that the clients of a server that went away do not come back together.
             await self._clock.sleep(self._random.uniform(0, min(8.0, 0.25 * 2**in_vain)))
             in_vain += 1
-        raise self._unreachable("no answer on the socket")
+        raise unreachable(self._url, "no answer on the socket")
 
     async def _stream(self, request_id: str, after: str | None) -> AsyncGenerator[Item]:
         """One socket's items, to `complete`. Raises _CutOff where coming back may help."""
         async with connect(
             self._socket_url,
             subprotocols=[websockets.Subprotocol("graphql-transport-ws")],
-            open_timeout=_ANSWER_SECONDS,
+            open_timeout=ANSWER_SECONDS,
             proxy=self._proxy,
         ) as socket:
             try:
                 await _send(socket, {"type": "connection_init", "payload": {"authorization": self._authorization}})
-                async with asyncio.timeout(_ANSWER_SECONDS):
+                async with asyncio.timeout(ANSWER_SECONDS):
                     while (await _receive(socket))["type"] != "connection_ack":
                         pass
                 variables = {"requestId": request_id, "after": after}
@@ -152,16 +133,11 @@ class SubmitAndFollow:
                         case "next":
                             yield _item(message["payload"])
                         case "error":
-                            raise _refusal(message["payload"])
+                            raise refusal(message["payload"])
                         case "ping":
                             await _send(socket, {"type": "pong"})
             except websockets.ConnectionClosed as closed:
                 raise _judged(closed) from None
-
-    def _unreachable(self, why: str) -> ServerUnreachable:
-        return ServerUnreachable(
-            f"No Covey answers at {self._url} ({why}). Start one with `covey demo`, or pass --url."
-        )
 
 
 class _CutOff(Exception):
@@ -177,15 +153,9 @@ def _judged(closed: websockets.ConnectionClosed) -> _CutOff | ServerRefused:
     return ServerRefused(f"The server closed the socket: {code} {reason}.{cure}")
 
 
-def _refusal(errors: list[Item]) -> ServerRefused:
-    first = errors[0]
-    code = first.get("extensions", {}).get("code", "an error")
-    return ServerRefused(f"The server answered {code}: {first.get('message', '')}")
-
-
 def _item(payload: Item) -> Item:
     if payload.get("errors"):
-        raise _refusal(payload["errors"])
+        raise refusal(payload["errors"])
     item: Item = payload["data"]["coverageRequestEvents"]
     return item
 

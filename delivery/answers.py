@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 import structlog
 from graphql import GraphQLError
 from strawberry.exceptions import MissingQueryError
@@ -23,6 +24,31 @@ DOCUMENT_ERRORS: Final = (MissingQueryError, CannotGetOperationTypeError, Invali
 """What the executor raises for a document that holds nothing it could run."""
 
 
+class EventResult(ExecutionResult):
+    """A result that one item of a stream brought, and the cursor behind that item."""
+
+    cursor: str
+
+    def __init__(self, result: ExecutionResult, cursor: str) -> None:
+        super().__init__(data=result.data, errors=result.errors, extensions=result.extensions)
+        self.cursor = cursor
+
+
+class EncodedResult(EventResult):
+    """The same without errors, as the JSON that clients read; made once for everybody who reads the same."""
+
+    def __init__(self, payload: bytes, cursor: str) -> None:
+        self.payload = payload
+        self.cursor = cursor
+        self.errors = None
+        self.extensions = None
+
+    @property
+    def data(self) -> dict[str, Any] | None:  # type: ignore[override] # read where somebody asks, which no door does
+        data: dict[str, Any] | None = msgspec.json.decode(self.payload)["data"]
+        return data
+
+
 def error_entry(code: ErrorCode, message: str, **extensions: object) -> dict[str, object]:
     """One entry of `errors`."""
     return {"message": message, "extensions": {"code": code, **extensions}}
@@ -36,7 +62,10 @@ def refusal_entry(refusal: RequestRefused) -> dict[str, object]:
 def document_entry(error: Exception) -> dict[str, object]:
     """One of DOCUMENT_ERRORS as an entry of `errors`."""
     if isinstance(error, InvalidOperationTypeError):
-        message = "Subscriptions are not served over plain HTTP: use the WebSocket (graphql-transport-ws)."
+        message = (
+            "Subscriptions are not served over plain HTTP: use the WebSocket (graphql-transport-ws), or accept "
+            "`text/event-stream` or `multipart/mixed`."
+        )
     elif isinstance(error, MissingQueryError):
         message = "The document is empty."
     else:
@@ -47,7 +76,7 @@ def document_entry(error: Exception) -> dict[str, object]:
 def is_request_error(result: ExecutionResult) -> bool:
     """Whether the whole operation was refused or broke off, rather than one of its fields: no data, and no error that
     belongs to a place in the data."""
-    return result.data is None and bool(result.errors) and all(error.path is None for error in result.errors or ())
+    return bool(result.errors) and result.data is None and all(error.path is None for error in result.errors or ())
 
 
 class Answers:
@@ -69,6 +98,10 @@ class Answers:
         if result.extensions:
             payload["extensions"] = result.extensions
         return payload
+
+    def encoded(self, result: ExecutionResult) -> bytes:
+        """The same as JSON."""
+        return result.payload if isinstance(result, EncodedResult) else msgspec.json.encode(self.payload(result))
 
     def entries(self, errors: Sequence[GraphQLError]) -> list[dict[str, object]]:
         return [self._entry(error) for error in errors]

@@ -29,6 +29,10 @@ class Caller(Struct, frozen=True, kw_only=True):
     expires_at: datetime
     """When what this caller may do ends; a socket opened by a connect token ends by the token that fetched it."""
     token_id: str | None = None
+    session_token_id: str | None = None
+    """Of a connect token: the id of the token that fetched it, which ends both when it is revoked."""
+    issued_at: datetime | None = None
+    """When the session began; a member's revocation ends what is not known to have begun later."""
     connect_only: bool = False
     """Came by a token that only opens sockets: may do what its member may, except to get another such token."""
 

@@ -38,6 +38,10 @@ class Claims(Struct, frozen=True, kw_only=True):
     use: Literal["connect"] | UnsetType = UNSET
     sexp: _Moment | UnsetType = UNSET
     """When the socket opened with a connect token ends: as the token that fetched it would have."""
+    sjti: _Name | UnsetType = UNSET
+    """The id of that token, so that its revocation ends the socket too."""
+    siat: _Moment | UnsetType = UNSET
+    """When that token was issued: a connect token is no younger than what it was fetched with."""
 
     @property
     def connect_only(self) -> bool:
@@ -59,6 +63,8 @@ class Claims(Struct, frozen=True, kw_only=True):
             member_id=MemberId(self.mid) if is_member and self.mid is not UNSET else None,
             expires_at=datetime.fromtimestamp(self._ends(), UTC),
             token_id=None if self.jti is UNSET else self.jti,
+            session_token_id=None if self.sjti is UNSET else self.sjti,
+            issued_at=datetime.fromtimestamp(self.iat if self.siat is UNSET else min(self.iat, self.siat), UTC),
             connect_only=self.connect_only,
         )
 

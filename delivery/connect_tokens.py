@@ -63,5 +63,9 @@ class ConnectTokens:
             "use": CONNECT_USE,
             "sexp": session_ends,
         }
+        if caller.token_id is not None:
+            claims["sjti"] = caller.token_id
+        if caller.issued_at is not None:
+            claims["siat"] = int(caller.issued_at.timestamp())
         token = jwt.encode(claims, self.key, algorithm=CONNECT_ALGORITHM, headers={"kid": CONNECT_KEY_ID})
         return ConnectToken(url=self._url, token=token, expires_at=datetime.fromtimestamp(expires, UTC))

@@ -18,6 +18,10 @@ class Ending(Enum):
     """The token of `connection_init` is none."""
     EXPIRED = ("expired", 4403)
     """The token ended while the socket was open: the client comes back with a new one."""
+    REVOKED = ("revoked", 4403)
+    """The token was revoked while the socket was open; with the same one it would be refused."""
+    IDLE = ("idle", 1000)
+    """Nothing ran on it for long. Clients that have nothing to run stay away; those that have come back."""
     SUBPROTOCOL = ("subprotocol", 4406)
     INIT_TIMEOUT = ("init_timeout", 4408)
     SUBSCRIBER_EXISTS = ("subscriber_exists", 4409)
@@ -27,6 +31,8 @@ class Ending(Enum):
     """This instance drains."""
     TRY_LATER = ("try_later", 1013)
     """One socket too many, or tokens cannot be checked now."""
+    CROWDED = ("crowded_handshakes", 1013)
+    """More handshakes than are taken at once."""
 
     def __init__(self, cause: str, code: int) -> None:
         self.cause = cause

@@ -17,6 +17,8 @@ CoveyError
 │   └── Unavailable             ask again, here or of another instance
 │       ├── Draining
 │       ├── KeysUnavailable
+│       ├── Crowded             too many come at once: later
+│       ├── RevocationsFull     revoke the whole tenant
 │       └── TooManyConnections
 ├── MessageMalformed            mend the client: the socket is closed with 4400
 └── KeyUnusable                 mend the key's setting or file: the start stops
@@ -156,8 +158,16 @@ class KeysUnavailable(Unavailable):
     """The keys that tokens are checked with cannot be fetched now."""
 
 
+class Crowded(Unavailable):
+    """More come at once than are served at once, and than may wait."""
+
+
+class RevocationsFull(Unavailable):
+    """More is revoked than can be remembered. Revoke the whole tenant instead, or raise the limit."""
+
+
 class TooManyConnections(Unavailable):
-    """The member, the service or the whole instance has all the sockets it may have."""
+    """The member, the service, the address or the whole instance has all the sockets it may have."""
 
 
 class MessageMalformed(CoveyError):

@@ -50,7 +50,11 @@ class Frames(AsyncWebSocketAdapter):
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send one message, when those before it are sent. Raises WebSocketDisconnected."""
-        text = msgspec.json.encode(message).decode()
+        await self.send_text(msgspec.json.encode(message))
+
+    async def send_text(self, encoded: bytes) -> None:
+        """The same for a message that is JSON already."""
+        text = encoded.decode()
         async with self._sending:
             if self.closed:
                 raise WebSocketDisconnected

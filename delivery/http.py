@@ -1,4 +1,4 @@
-"""The HTTP door: one GraphQL operation a POST, answered in JSON.
+"""The HTTP door: one GraphQL operation a POST, answered in JSON, or in a stream where it is a subscription.
 
 Checks go in the order of what they cost: what is refused is refused before its body is read, and a body that is too
 large is not read on.
@@ -7,8 +7,8 @@ large is not read on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
 
 import msgspec
 import structlog
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from strawberry.schema.base import BaseSchema
 from strawberry.types.graphql import OperationType
 
-from delivery.accept import AnswerType, answer_type
+from delivery.accept import UNREADABLE, Accepted, AnswerType, StreamType, accepted
 from delivery.answers import DOCUMENT_ERRORS, Answers, document_entry, refusal_entry
 from delivery.caller import Caller
 from delivery.credentials import bearer_token
@@ -28,15 +28,24 @@ from delivery.errors import (
     ErrorCode,
     MediaTypeUnsupported,
     MethodNotAllowed,
+    NotAcceptable,
     RequestRefused,
     RequestTooSlow,
     TokenRefused,
 )
+from delivery.event_stream import EventStream
+from delivery.multipart import Multipart
 from delivery.rates import Rates
-from delivery.request import read_request
+from delivery.request import GraphQLRequest, read_request
+from delivery.resumable import Subscriptions
+from delivery.streams import Exchange, StreamForm, Streams
 from delivery.tokens import Door, TokenVerifier
 
 _OPERATIONS: Final = (OperationType.QUERY, OperationType.MUTATION)
+_EVENTS: Final = EventStream()
+_FORMS: Final[Mapping[StreamType, StreamForm]] = {StreamType.EVENTS: _EVENTS, StreamType.MULTIPART: Multipart()}
+_BYTES_OF_ONE: Final = 512
+"""Of a document that has to be read to see whether it is a subscription; as much counts as an operation."""
 _logger = structlog.get_logger(__name__)
 
 
@@ -47,6 +56,7 @@ class _ClientGone(Exception):
 class _Answer(Struct, frozen=True, kw_only=True):
     status: int
     body: bytes
+    media_type: str = AnswerType.JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
@@ -62,6 +72,8 @@ class HttpDoor:
         drain: Drain,
         context_factory: Callable[[Caller], object],
         answers: Answers,
+        streams: Streams,
+        subscriptions: Subscriptions,
         body_limit_bytes: int = 64 * 1024,
         body_seconds: float = 20.0,
         page: ASGIApp | None = None,
@@ -73,6 +85,8 @@ class HttpDoor:
         self._drain = drain
         self._context_factory = context_factory
         self._answers = answers
+        self._streams = streams
+        self._subscriptions = subscriptions
         self._body_limit_bytes = body_limit_bytes
         self._body_seconds = body_seconds
         self._page = page
@@ -82,11 +96,10 @@ class HttpDoor:
         if self._page is not None and scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
             await self._page(scope, receive, send)
             return
-        form = AnswerType.JSON
         try:
             self._check_method(scope)
-            form = answer_type(headers.get("accept", ""))
-            answer = await self._answer(headers, receive, form)
+            accepts = accepted(headers.get("accept", ""))
+            answer = await self._answer(Exchange(scope, receive, send), headers, accepts)
         except _ClientGone:
             return
         except RequestRefused as refusal:
@@ -94,7 +107,8 @@ class HttpDoor:
             answer = _refused(refusal)
         except Exception as error:
             answer = _Answer(status=500, body=_errors(self._answers.internal("http", error)))
-        await _send(answer, form, send)
+        if answer is not None:
+            await _send(answer, send)
 
     def _check_method(self, scope: Scope) -> None:
         if scope["method"] != "POST":
@@ -102,7 +116,8 @@ class HttpDoor:
                 "Ask by POST: questions are health data, and URLs get logged. (urql: set `preferGetMethod: false`.)"
             )
 
-    async def _answer(self, headers: dict[str, str], receive: Receive, form: AnswerType) -> _Answer:
+    async def _answer(self, exchange: Exchange, headers: dict[str, str], accepts: Accepted) -> _Answer | None:
+        """None where the answer was a stream, which is over."""
         if self._drain.active:
             raise Draining("This instance is going away: ask again.")
         _check_media_type(headers)
@@ -113,10 +128,15 @@ class HttpDoor:
         self._rates.take(caller)
         try:
             async with asyncio.timeout(self._body_seconds):
-                body = await self._body(receive)
+                body = await self._body(exchange.receive)
         except TimeoutError:
             raise RequestTooSlow(f"The body did not come within {self._body_seconds:g} s: send it faster.") from None
-        return await self._execute(body, caller, form)
+        request = read_request(body)
+        if accepts.stream is not None and await self._stream(exchange, headers, request, caller, accepts.stream):
+            return None
+        if accepts.answer is None and not accepts.events:
+            raise NotAcceptable(UNREADABLE)
+        return await self._execute(request, caller, accepts.answer)
 
     def _check_announced_length(self, headers: dict[str, str]) -> None:
         length = headers.get("content-length", "")
@@ -138,11 +158,24 @@ class HttpDoor:
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The body is over the limit of {self._body_limit_bytes} bytes.")
 
-    async def _execute(self, body: bytes, caller: Caller, form: AnswerType) -> _Answer:
-        request = read_request(body)
+    async def _stream(
+        self, exchange: Exchange, headers: dict[str, str], request: GraphQLRequest, caller: Caller, type_: StreamType
+    ) -> bool:
+        """Answer a subscription; False, having done nothing, for other operations. Raises Unavailable."""
+        subscription = self._subscriptions.find(request, lambda size: self._rates.charge(caller, size // _BYTES_OF_ONE))
+        if subscription is None:
+            return False
+        cursor = headers.get("last-event-id", "").strip() if type_ is StreamType.EVENTS else ""
+        if cursor:
+            request = subscription.resumed(request, cursor)
+        await self._streams.answer(exchange, request, caller, _FORMS[type_])
+        return True
+
+    async def _execute(self, request: GraphQLRequest, caller: Caller, form: AnswerType | None) -> _Answer:
+        """`form` is None for clients that read nothing but events."""
         try:
             result = await self._schema.execute(
-                request.query,
+                cast("str", request.document),
                 variable_values=request.variables,
                 context_value=self._context_factory(caller),
                 operation_name=request.operation_name,
@@ -152,7 +185,11 @@ class HttpDoor:
             content: dict[str, Any] = {"errors": [document_entry(error)]}
         else:
             content = self._answers.payload(result)
-        return _Answer(status=_status(content, form), body=msgspec.json.encode(content))
+        body = msgspec.json.encode(content)
+        if form is None:
+            events = _EVENTS.item(body, None) + _EVENTS.completion
+            return _Answer(status=200, body=events, media_type=StreamType.EVENTS)
+        return _Answer(status=_status(content, form), body=body, media_type=form)
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -198,9 +235,9 @@ def _errors(entry: dict[str, object]) -> bytes:
     return msgspec.json.encode({"errors": [entry]})
 
 
-async def _send(answer: _Answer, form: AnswerType, send: Send) -> None:
+async def _send(answer: _Answer, send: Send) -> None:
     headers = [
-        (b"content-type", f"{form}; charset=utf-8".encode()),
+        (b"content-type", f"{answer.media_type}; charset=utf-8".encode()),
         (b"content-length", str(len(answer.body)).encode()),
         (b"cache-control", b"no-store"),
         *answer.headers,

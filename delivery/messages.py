@@ -90,5 +90,5 @@ def read_message(text: str) -> ClientMessage:
 def _subscribed_id(text: str) -> str | None:
     try:
         return _id_decoder.decode(text).id
-    except msgspec.ValidationError:  # another message than `subscribe`
+    except (msgspec.DecodeError, RecursionError):  # another message than `subscribe`, or no JSON behind the number
         return None

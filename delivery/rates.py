@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from bus.clock import Clock
 from bus.ids import MemberId, TenantId
@@ -29,12 +30,20 @@ class Rates:
     """
 
     def __init__(
-        self, *, clock: Clock, operations_per_second: float = 100.0, burst: float = 200.0, capacity: int = 50_000
+        self,
+        *,
+        clock: Clock,
+        operations_per_second: float = 100.0,
+        burst: float = 200.0,
+        capacity: int = 50_000,
+        tell: Callable[[], object] = lambda: None,
     ) -> None:
+        """`tell` hears of every refusal."""
         self._clock = clock
         self._per_second = operations_per_second
         self._burst = burst
         self._capacity = capacity
+        self._tell = tell
         self._buckets: OrderedDict[_Key, _Bucket] = OrderedDict()
 
     def __len__(self) -> int:
@@ -49,6 +58,7 @@ class Rates:
             return
         bucket = self._refilled(key)
         if bucket.left < 1.0:
+            self._tell()
             raise RateLimited("Too many operations, or too costly ones: ask less often.")
         bucket.left -= 1.0
 

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Final
 
 import structlog
-from msgspec import Struct
 from redis.asyncio import Redis
 
 from bus.clock import Clock
@@ -20,6 +19,7 @@ from bus.ids import TenantId, derived_id
 from bus.redis_connection import reached
 from bus.redis_keys import RedisKeys, tenant_name
 from delivery.connections import Holder
+from delivery.presence import InstanceSockets
 
 _LOG: Final = structlog.get_logger(__name__)
 
@@ -63,13 +63,6 @@ for _, instance in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf
 end
 return found
 """
-
-
-class InstanceSockets(Struct, frozen=True, kw_only=True):
-    """One instance, and the sockets it has of one tenant's callers."""
-
-    instance: str
-    by_kind: Mapping[str, int]
 
 
 class RedisPresence:

@@ -12,14 +12,40 @@ from msgspec import Struct
 from delivery.errors import BadRequest
 
 
+class PersistedDocument(Struct, frozen=True, kw_only=True):
+    """A document by its hash: Apollo's automatic persisted queries."""
+
+    sha256: str
+    """In hexadecimal, of the text in UTF-8."""
+    text: str | None
+    """Where the client sends it, to be kept."""
+
+
 class GraphQLRequest(Struct, frozen=True, kw_only=True, rename="camel"):
     """The members that GraphQL over HTTP and graphql-transport-ws share; unknown ones are ignored."""
 
-    query: str
+    query: str | None = None
     variables: dict[str, Any] | None = None
     operation_name: str | None = None
     extensions: dict[str, Any] | None = None
-    """Any keys are accepted; none is used yet."""
+    """Any keys are accepted; `persistedQuery` is used."""
+
+    def __post_init__(self) -> None:
+        if self.query is None and self._sha256 is None:
+            raise ValueError("Object missing required field `query`")
+
+    @property
+    def document(self) -> str | PersistedDocument:
+        """What is asked: the text itself, or by its hash."""
+        if self._sha256 is not None:
+            return PersistedDocument(sha256=self._sha256, text=self.query)
+        return self.query or ""
+
+    @property
+    def _sha256(self) -> str | None:
+        persisted = (self.extensions or {}).get("persistedQuery")
+        sha256 = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+        return sha256 if isinstance(sha256, str) else None
 
 
 _TOO_LARGE: Final = "a number is too large"

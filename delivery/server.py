@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
@@ -30,11 +30,14 @@ def server_config(
     socket_protocol: type[StallGuard],
     message_limit_bytes: int = 64 * 1024,
     ping_seconds: float = 20.0,
+    pong_seconds: float = 20.0,
+    trusted_proxies: Sequence[str] = (),
 ) -> uvicorn.Config:
     """Settings for `DrainingServer`; the port 0 takes a free one.
 
     Liveness is by WebSocket pings, which browsers and libraries answer by themselves; pings of graphql-transport-ws
-    would add nothing. Deflate is off: it costs 38 KiB a socket. URLs and addresses are not logged.
+    would add nothing. `X-Forwarded-For` is believed of `trusted_proxies` alone. Deflate is off: it costs 38 KiB a
+    socket. URLs and addresses are not logged.
     """
     return uvicorn.Config(
         app,
@@ -44,14 +47,15 @@ def server_config(
         ws=socket_protocol,
         ws_max_size=message_limit_bytes,
         ws_ping_interval=ping_seconds,
-        ws_ping_timeout=ping_seconds,
+        ws_ping_timeout=pong_seconds,
         ws_per_message_deflate=False,
         lifespan="off",  # everything is started before the server and ended after it
         log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         timeout_keep_alive=5,
         timeout_graceful_shutdown=_GRACEFUL_SECONDS,
     )

@@ -31,7 +31,7 @@ class OperationsCors:
             app,
             allow_origins=allowed_origins,
             allow_methods=["POST"],
-            allow_headers=["authorization", "content-type"],
+            allow_headers=["authorization", "content-type", "last-event-id"],
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

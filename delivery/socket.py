@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final, assert_never, cast
+from datetime import timedelta
+from typing import Any, assert_never, cast
 
+import msgspec
 from graphql import GraphQLFormattedError
 from starlette.types import Receive, Scope, Send
 from strawberry.http.exceptions import WebSocketDisconnected
@@ -17,20 +18,15 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     CompleteMessage,
     ErrorMessage,
-    NextMessage,
-    NextMessagePayload,
 )
 from strawberry.types.execution import ExecutionResult
 
-from bus.clock import Clock
-from bus.metrics import Metrics
 from delivery.answers import Answers, is_request_error, refusal_entry
 from delivery.caller import Caller
-from delivery.connections import Connection, Connections
-from delivery.credentials import connection_token
-from delivery.drain import Drain
+from delivery.connections import Connection
+from delivery.counted import counted
 from delivery.endings import Ending
-from delivery.errors import BadRequest, Draining, MessageMalformed, RateLimited, TokenRefused, Unavailable
+from delivery.errors import BadRequest, Crowded, MessageMalformed, RateLimited
 from delivery.frames import Frames
 from delivery.messages import (
     SUBPROTOCOL,
@@ -42,16 +38,12 @@ from delivery.messages import (
     Subscribe,
     Unanswerable,
 )
-from delivery.rates import Rates
 from delivery.request import GraphQLRequest
-from delivery.tokens import Door, TokenVerifier
-
-_LONGEST_SLEEP_SECONDS: Final = 300.0
-"""A wall clock that was set while a socket waits for its end is noticed within this time."""
+from delivery.session import Session, SessionDoor
 
 
 @dataclass(frozen=True, kw_only=True)
-class SocketDoor:
+class SocketDoor(SessionDoor):
     """An ASGI application for `/graphql` over WebSocket.
 
     Any Origin is let in: who calls is told by a token inside a message, which no other site's page can send; there are
@@ -59,14 +51,8 @@ class SocketDoor:
     """
 
     schema: BaseSchema
-    verifier: TokenVerifier
-    rates: Rates
-    connections: Connections
-    drain: Drain
     context_factory: Callable[[Caller], object]
     answers: Answers
-    metrics: Metrics
-    clock: Clock
     init_timeout_seconds: float = 10.0
     max_subscriptions: int = 100
     """Running operations of one socket, queries and mutations among them."""
@@ -74,13 +60,17 @@ class SocketDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         spoken = SUBPROTOCOL in scope["subprotocols"]
+        with contextlib.suppress(Crowded):  # told after its init: no handshake is refused
+            async with self.handshakes.place():
+                pass
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if spoken else None})
-        frames = Frames(receive, send, self.metrics)
+        frames = Frames(receive, counted(send, self.metrics.bytes.labels("socket")), self.metrics)
         if not spoken:
             await frames.end(Ending.SUBPROTOCOL, f"Subprotocol not acceptable: use {SUBPROTOCOL}")
             return
         conversation = Conversation(self, frames)
-        crowded_out = self.connections.open(conversation)
+        client = scope.get("client")
+        crowded_out = self.connections.open(conversation, client[0] if client else None)
         try:
             if crowded_out is not None:
                 conversation.take_the_place_of(crowded_out)
@@ -103,8 +93,9 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
         )
         self._door = door
         self._frames = frames
-        self._caller: Caller | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._session = Session(door, self, frames)
+        self._running = door.metrics.subscriptions.labels("socket")
         self._delivered = door.metrics.deliveries.labels(door="socket")
 
     async def end(self, ending: Ending, reason: str) -> None:
@@ -117,11 +108,11 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
     def take_the_place_of(self, other: Connection) -> None:
         """Have the other closed, without waiting for a peer that may not read."""
         words = "This instance has all the sockets it takes: try again."
-        self._start(other.end(Ending.TRY_LATER, words), "socket crowding out")
+        self.start(other.end(Ending.TRY_LATER, words), "socket crowding out")
 
     async def handle(self) -> None:
         """Talk until either side closes. Never raises: what nobody expected closes with 4500."""
-        init_timeout = self._start(self._wait_for_init(), "socket init timeout")
+        init_timeout = self.start(self._wait_for_init(), "socket init timeout")
         try:
             async with contextlib.aclosing(self._frames.iter_json()) as messages:
                 async for message in messages:
@@ -138,7 +129,8 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
         finally:
             await self.shutdown()
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """See SessionSocket."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -146,7 +138,8 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
 
     async def _wait_for_init(self) -> None:
         await self._door.clock.sleep(self._door.init_timeout_seconds)
-        await self.end(Ending.INIT_TIMEOUT, "Connection initialisation timeout")
+        if not self.connection_init_received:  # else it is we who are slow
+            await self.end(Ending.INIT_TIMEOUT, "Connection initialisation timeout")
 
     async def shutdown(self) -> None:
         """Cancel and await every task of this socket."""
@@ -160,12 +153,13 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
                 await task
 
     async def handle_message(self, message: ClientMessage) -> None:  # type: ignore[override]  # ours are checked values
+        if self._session.turned_away and not isinstance(message, Ping):
+            return
         match message:
             case ConnectionInit():
                 await self._init(message)
             case Ping():
-                echo = {} if message.payload is None else {"payload": message.payload}
-                await self._frames.send_json({"type": "pong", **echo})
+                await self._session.answer(message)
             case Pong():
                 pass
             case Subscribe():
@@ -182,56 +176,41 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
             await self.end(Ending.TOO_MANY_INITS, "Too many initialisation requests")
             return
         self.connection_init_received = True
-        try:
-            caller = await self._door.verifier.verify(connection_token(message.payload), Door.SOCKET)
-            self._admit(caller)
-        except TokenRefused as refusal:
-            await self.end(Ending.REFUSED, str(refusal))
-        except Unavailable as refusal:
-            # Clients that are closed before the ack take it as final, some of them: so first the ack.
-            await self._frames.send_json({"type": "connection_ack"})
-            await self.end(Ending.RESTART if isinstance(refusal, Draining) else Ending.TRY_LATER, str(refusal))
-        else:
-            # From the admission to here nothing else could run, so that a drain never closes before the ack.
-            await self._frames.send_json({"type": "connection_ack"})
-            self.connection_acknowledged = True
-
-    def _admit(self, caller: Caller) -> None:
-        if self._door.drain.active:
-            raise Draining("This instance is going away: connect again.")
-        self._door.connections.admit(self, caller)
-        self._caller = caller
-        self.context = self._door.context_factory(caller)
-        self._start(self._expire(caller.expires_at), "socket expiry")
-
-    async def _expire(self, expires_at: datetime) -> None:
-        clock = self._door.clock
-        while (left := (expires_at - clock.now()).total_seconds()) > 0:
-            await clock.sleep(min(left, _LONGEST_SLEEP_SECONDS))
-        await self.end(Ending.EXPIRED, "The token has ended: connect again with a new one.")
+        self.connection_acknowledged = await self._session.begin(message)
+        if self._session.caller is not None:
+            self.context = self._door.context_factory(self._session.caller)
 
     async def _subscribe(self, operation_id: str, request: GraphQLRequest | BadRequest) -> None:
-        if self._caller is None or not self.connection_acknowledged:
+        caller = self._session.caller
+        if caller is None or not self.connection_acknowledged:
             await self.end(Ending.NOT_ACKNOWLEDGED, "Unauthorized")
             return
         if operation_id in self.operations:
             await self.end(Ending.SUBSCRIBER_EXISTS, f"Subscriber for {operation_id} already exists")
             return
         try:
-            self._check_limits(self._caller)
+            self._check_limits(caller)
             if isinstance(request, BadRequest):
                 raise request
         except (RateLimited, BadRequest) as refusal:
             await self._frames.send_json({"id": operation_id, "type": "error", "payload": [refusal_entry(refusal)]})
             return
-        operation = Operation(self, operation_id, request.query, request.variables, request.operation_name)
-        operation.task = self._start(self.run_operation(operation), "socket operation")
+        operation = Operation(
+            self, operation_id, cast("str", request.document), request.variables, request.operation_name
+        )
+        operation.task = self.start(self.run_operation(operation), "socket operation")
         self.operations[operation_id] = operation
-        self._door.metrics.subscriptions.inc()
-        operation.task.add_done_callback(lambda _: self._door.metrics.subscriptions.dec())
+        self._running.inc()
+        self._session.operation_began()
+        operation.task.add_done_callback(self._operation_ended)
+
+    def _operation_ended(self, _: asyncio.Task[None]) -> None:
+        self._running.dec()
+        self._session.operation_ended()
 
     def _check_limits(self, caller: Caller) -> None:
         if len(self.operations) >= self._door.max_subscriptions:
+            self._door.metrics.refusals.labels("subscriptions").inc()
             raise RateLimited(f"A socket may run {self._door.max_subscriptions} operations at once: end one first.")
         self._door.rates.take(caller)
 
@@ -256,16 +235,15 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
             context_value=self.context,
             operation_name=operation.operation_name,
         )
+        answers, send = self._door.answers, self._frames.send_text
+        head = b'{"id":%s,"type":"next","payload":' % msgspec.json.encode(operation.id)
         async with contextlib.aclosing(results):
             async for each in results:
                 result = cast("ExecutionResult", each)  # incremental delivery, the other kind, is not switched on
-                payload = self._door.answers.payload(result)
                 if is_request_error(result):
-                    await _refuse(operation, payload["errors"])
+                    await _refuse(operation, answers.payload(result)["errors"])
                     return
-                await operation.send_operation_message(
-                    NextMessage(id=operation.id, type="next", payload=cast("NextMessagePayload", payload))
-                )
+                await send(b"%s%s}" % (head, answers.encoded(result)))
                 self._delivered.inc()
         await operation.send_operation_message(CompleteMessage(id=operation.id, type="complete"))
 

@@ -8,9 +8,9 @@ from asyncio.transports import BaseTransport
 from typing import ClassVar
 
 from msgspec import Struct
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from bus.metrics import Metrics
+from delivery.corked import CorkedWriting
 from delivery.errors import BadRequest
 from delivery.senders import raw_answer
 
@@ -25,7 +25,7 @@ class StallLimits(Struct, frozen=True, kw_only=True):
     """In the kernel, which else grows to megabytes a socket; Linux doubles the figure for its own needs."""
 
 
-class StallGuard(WebSocketsSansIOProtocol):
+class StallGuard(CorkedWriting):
     """uvicorn's WebSocket protocol with an end to waiting.
 
     uvicorn's own waits for ever: a sender for a reader that stalls, and a close (also that after a missing pong) for
@@ -36,6 +36,7 @@ class StallGuard(WebSocketsSansIOProtocol):
     limits: ClassVar[StallLimits] = StallLimits()
     metrics: ClassVar[Metrics]
     _deadline: asyncio.TimerHandle | None = None
+    _paused = False
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
@@ -51,10 +52,14 @@ class StallGuard(WebSocketsSansIOProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        if not self._paused:
+            self._paused = True
+            self.metrics.paused.inc()
         self._start_deadline()
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._go_on()
         self._stop_deadline()
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
@@ -70,7 +75,13 @@ class StallGuard(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_deadline()
+        self._go_on()
         super().connection_lost(exc)
+
+    def _go_on(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.metrics.paused.dec()
 
     def _start_deadline(self) -> None:
         self._stop_deadline()

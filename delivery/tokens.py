@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
 
@@ -41,8 +42,16 @@ class _Verified(Struct, frozen=True):
 class TokenVerifier:
     """Checks signatures and claims, and remembers tokens it has checked (by their hash): a check costs 100 us."""
 
-    def __init__(self, *, keys: KeySource, connect_tokens: ConnectTokens, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        keys: KeySource,
+        connect_tokens: ConnectTokens,
+        clock: Clock,
+        revoked: Callable[[Caller], bool] = lambda _: False,
+    ) -> None:
         self._keys = keys
+        self._revoked = revoked
         self._connect_key = connect_tokens.key
         self._clock = clock
         self._jws = PyJWS()
@@ -63,7 +72,21 @@ class TokenVerifier:
             self._remember(digest, verified)
         if verified.caller.connect_only and door is not Door.SOCKET:
             raise TokenRefused("A connect token opens sockets only.")
+        self.check(verified.caller)
         return verified.caller
+
+    async def fetch_key(self, token: str) -> None:
+        """Wait for the key this token is checked with, if it has to be fetched; afterwards `verify` need not.
+
+        Raises as `verify`; a token that is none is left to it.
+        """
+        if len(token) <= _LENGTH and token.isascii() and (key_id := self._key_id(token)) != CONNECT_KEY_ID:
+            await self._keys.key(key_id)
+
+    def check(self, caller: Caller) -> None:
+        """Raises TokenRefused where the caller's token was revoked since it was verified."""
+        if self._revoked(caller):
+            raise TokenRefused("The token was revoked.")
 
     def _remember(self, digest: bytes, verified: _Verified) -> None:
         self._verified.pop(digest, None)

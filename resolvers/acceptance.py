@@ -10,6 +10,7 @@ from bus.events import Event, Submitted
 from bus.fold import RequestState, fold
 from bus.ids import EventId, NewId, RequestId, TenantId
 from bus.log import EventLog
+from bus.traces import began, present
 from scheduler.dispatcher import Dispatcher
 
 _SOURCE: Final = "covey/resolvers"
@@ -42,6 +43,12 @@ class Acceptance:
             await asyncio.wait(self._under_way)
 
     async def _accept(self, request_id: RequestId, tenant_id: TenantId, submitted: Submitted) -> RequestState | None:
+        with began("accept request", payer=submitted.payer_id, priority=submitted.priority):
+            return await self._accept_traced(request_id, tenant_id, submitted, present())
+
+    async def _accept_traced(
+        self, request_id: RequestId, tenant_id: TenantId, submitted: Submitted, traceparent: str | None
+    ) -> RequestState | None:
         event = Event(
             id=EventId(self._new_id()),
             source=_SOURCE,
@@ -52,8 +59,10 @@ class Acceptance:
             member_id=submitted.question.member_id,
             sequence=1,
             attempt=1,
+            traceparent=traceparent,
         )
-        (recorded,) = await self._log.append([event])
+        with began("append"):
+            (recorded,) = await self._log.append([event])
         state = None if recorded is None else fold(None, recorded)
         return None if state is None else await self._dispatcher.accept(state)
 

@@ -9,7 +9,7 @@ from bus.clock import Clock
 from bus.events import Recorded
 from bus.ids import MemberId, PayerId, RequestId
 from bus.log import RequestView
-from bus.replay import Allows, StreamItem, Streams
+from bus.replay import StreamItem, Streams
 from delivery.caller import Caller
 from payer.directory import Directory
 from resolvers.errors import Forbidden, InputInvalid, NotFound
@@ -49,7 +49,7 @@ class Subscriptions:
         state = await self._requests.get(caller.tenant_id, RequestId(request_id))
         if state is None or not caller.may_see_member(state.tenant_id, state.member_id):
             raise NotFound("There is no such request.")
-        items = self._streams.request(state, after, _allows(caller))
+        items = self._streams.request(state, after, _MaySee(caller))
         if not progress:
             return items
         return with_progress(
@@ -64,14 +64,14 @@ class Subscriptions:
             raise InputInvalid([InputProblem(path=("memberId",), code=ProblemCode.REQUIRED, message=message)])
         if whose is None or not caller.may_see_member(caller.tenant_id, whose):
             raise Forbidden("Members may follow themselves, services every member of their tenant.")
-        return self._streams.member(caller.tenant_id, whose, after, _allows(caller))
+        return self._streams.member(caller.tenant_id, whose, after, _MaySee(caller))
 
     def payers(
         self, caller: Caller, given: Sequence[str] | None, *, after: str | None
     ) -> AsyncGenerator[StreamItem, None]:
         """Payers going down and coming back; all where `given` (ids or aliases) is None. Raises InputInvalid."""
         payer_ids = None if given is None else self._payer_ids(given)
-        return self._streams.payers(caller.tenant_id, payer_ids, after, _allows(caller))
+        return self._streams.payers(caller.tenant_id, payer_ids, after, _MaySee(caller))
 
     def _payer_ids(self, given: Sequence[str]) -> frozenset[PayerId]:
         if not 1 <= len(given) <= _PAYERS_MAX:
@@ -90,13 +90,24 @@ class Subscriptions:
         return frozenset(payer.id for payer in found.values() if payer is not None)
 
 
-def _allows(caller: Caller) -> Allows:
-    """Asked for every event, replayed or live: those of payers are everybody's, the others their member's."""
+class _MaySee:
+    """Asked for every event, replayed or live: those of payers are everybody's, the others their member's.
 
-    def allows(recorded: Recorded) -> bool:
+    Equal for callers who may see the same: they may share a stream, and nobody else may.
+    """
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._rights = (caller.tenant_id, caller.roles, caller.member_id)
+
+    def __call__(self, recorded: Recorded) -> bool:
         event = recorded.event
         if event.tenant_id is None or event.member_id is None:
             return event.request_id is None
-        return caller.may_see_member(event.tenant_id, event.member_id)
+        return self._caller.may_see_member(event.tenant_id, event.member_id)
 
-    return allows
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _MaySee) and self._rights == other._rights
+
+    def __hash__(self) -> int:
+        return hash(self._rights)

@@ -12,6 +12,8 @@ from bus.metrics import Metrics
 from bus.question import Provider
 from bus.replay import Streams
 from delivery.connect_tokens import ConnectTokens
+from delivery.presence import Presence
+from delivery.revocation import Revocations
 from payer.directory import Directory
 from resolvers.acceptance import Acceptance
 from resolvers.answers import Answers
@@ -63,6 +65,8 @@ def assemble(
     clock: Clock,
     new_id: NewId,
     metrics: Metrics,
+    presence: Presence,
+    revocations: Revocations,
 ) -> UseCases:
     """The use cases over these adapters. `log` and `requests` are one log and its view."""
     answers = Answers(streams=streams, dispatcher=dispatcher, clock=clock)
@@ -91,7 +95,7 @@ def assemble(
             streams=streams, requests=requests, dispatcher=dispatcher, directory=directory, clock=clock
         ),
         payers=Payers(directory=directory, cursors=cursors),
-        operations=Operations(dispatcher=dispatcher),
+        operations=Operations(dispatcher=dispatcher, presence=presence, revocations=revocations, metrics=metrics),
         websocket_info=WebsocketInfo(connect_tokens=connect_tokens),
         answers=answers,
         acceptance=acceptance,

@@ -169,6 +169,7 @@ class Journal:
                     member_id=state.member_id,
                     sequence=sequence,
                     attempt=attempt,
+                    traceparent=state.traceparent,
                 )
             )
         return events

@@ -21,6 +21,7 @@ from bus.fold import RequestState
 from bus.ids import RequestId
 from bus.metrics import Metrics
 from bus.question import Question
+from bus.traces import continued
 from payer.outcome import Answer, Outcome, Unfinished
 from scheduler.admission import Admission, BreakerChange, CallEnd, Grant, Settled
 from scheduler.calls import end_of, next_events, proven_over
@@ -139,7 +140,8 @@ class Worker:
             outcome: Outcome = Unfinished(failure=_CALL_FAILED, timed_out=False)
             end = CallEnd.NOT_MADE
         else:
-            outcome = await self._ask(leader)
+            with continued("call payer", leader.traceparent, payer=leader.payer_id, attempt=leader.attempt):
+                outcome = await self._ask(leader)
             end = end_of(outcome)
         ended = self._clock.monotonic()
         self._metrics.call_seconds.labels(end).observe(ended - began)

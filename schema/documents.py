@@ -24,15 +24,20 @@ from graphql import (
     specified_rules,
     validate,
 )
-from msgspec import Struct
+from msgspec import Struct, field
 from strawberry.types.graphql import OperationType
 
 from delivery.errors import ErrorCode
+from delivery.request import PersistedDocument
 from schema.errors import ERRORS_MAX, bad_input, coded, is_coded
+from schema.event_answers import Selections
 from schema.input_values import InputValuesRule
 from schema.limits import Cost, Limits, TooComplex, measure
 from schema.names import with_short_names
+from schema.persisted import DocumentRefused, PersistedDocuments, sha256_of
 from schema.places import OPERATION_NAME, QUERY
+
+__all__ = ["Document", "DocumentRefused", "Documents", "Operation"]
 
 _REPLACED: Final = frozenset({ValuesOfCorrectTypeRule, ProvidedRequiredArgumentsRule})
 _LONGEST_MESSAGE: Final = 300
@@ -44,20 +49,14 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-class DocumentRefused(Exception):
-    """The document is not run; `errors` may leave as they are."""
-
-    def __init__(self, *errors: GraphQLError) -> None:
-        super().__init__()
-        self.errors = errors
-
-
 class Operation(Struct, frozen=True, kw_only=True):
     """One operation of a document."""
 
     node: OperationDefinitionNode
     type: OperationType
     cost: Cost
+    selections: Selections = field(default_factory=Selections)
+    """Of a subscription: made when it runs, and forgotten with the document."""
 
 
 class Document(Struct, frozen=True, kw_only=True):
@@ -87,10 +86,16 @@ class Documents:
         limits: Limits,
         *,
         development: bool,
+        allowed: Mapping[str, str] | None = None,
         remembered: int = 256,
         refusals_remembered: int = 1_024,
     ) -> None:
-        """Only development may ask for the schema itself, and is told what a wrong name might have meant."""
+        """Only development may ask for the schema itself, and is told what a wrong name might have meant.
+
+        `allowed` are the only documents that are served, where it is given, by the SHA-256 of their text.
+        """
+        self._allowed = allowed
+        self._persisted = PersistedDocuments(allowed or {})
         self._schema = schema
         self._limits = limits
         self._development = development
@@ -105,8 +110,15 @@ class Documents:
 
         `on_read` is told the size in bytes of one that is not remembered, before it is read.
         """
+        if isinstance(text, PersistedDocument):
+            found = self._persisted.text_of(text)
+            document = self.get(found, on_read)
+            self._persisted.keep(text.sha256, found)
+            return document
         if not isinstance(text, str) or not text:
             raise DocumentRefused(bad_input("There is no document.", QUERY))
+        if self._allowed is not None and sha256_of(text) not in self._allowed:
+            raise DocumentRefused(coded(ErrorCode.FORBIDDEN, "Only operations that were registered are served here."))
         document = self._documents.get(text)
         if document is not None:
             self._documents.move_to_end(text)

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import graphql
 import strawberry
 from graphql import GraphQLError
+from graphql.execution.executor import Executor
 from msgspec import Struct
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import InvalidOperationTypeError
@@ -20,11 +21,14 @@ from strawberry.schema.schema import StreamResult
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 from strawberry.types.graphql import OperationType
 
+from bus.replay import StreamItem
 from delivery.answers import Answers
 from delivery.rates import Rates
+from resolvers.progress import QueueProgress
 from schema.context import Context
 from schema.documents import Document, DocumentRefused, Documents, Operation
 from schema.errors import ErrorMask, bad_input
+from schema.event_answers import EventAnswers
 from schema.input_values import variable_errors
 from schema.limits import Limits
 from schema.mutation import Mutation
@@ -39,6 +43,7 @@ _COMPLEXITY_OF_MORE: Final = 25
 """What counts as one more beyond that; a millisecond or so."""
 _BYTES_OF_MORE: Final = 512
 """The same of a document that has to be read: a client that sends the same ones has them read once."""
+_Items = AsyncGenerator[StreamItem | QueueProgress, None]
 _SINGLE_ANSWERS: Final = (OperationType.QUERY, OperationType.MUTATION)
 
 
@@ -60,11 +65,19 @@ class _Request(Struct, frozen=True, kw_only=True):
 class CoveySchema(strawberry.Schema):
     """Covey's GraphQL schema. Make it with `build_schema`."""
 
-    def __init__(self, *, answers: Answers, limits: Limits, development: bool, rates: Rates | None) -> None:
+    def __init__(
+        self,
+        *,
+        answers: Answers,
+        limits: Limits,
+        development: bool,
+        rates: Rates | None,
+        allowed: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(Query, Mutation, Subscription, config=StrawberryConfig(scalar_map=SCALARS))
         self._rates = rates
         self._mask = ErrorMask(answers)
-        self._documents = Documents(self._schema, limits, development=development)
+        self._documents = Documents(self._schema, limits, development=development, allowed=allowed)
 
     async def execute(  # noqa: PLR0917 - Strawberry's signature
         self,
@@ -158,18 +171,34 @@ class CoveySchema(strawberry.Schema):
             yield await self._answer(request)
             return
         try:
-            source = graphql.subscribe(self._schema, request.document.ast, **request.arguments)
-            if isinstance(source, Awaitable):
-                source = await source
+            source = await self._source(request)
             if isinstance(source, graphql.ExecutionResult):
-                errors = self._request_errors(request, source.errors or ())
-                yield PreExecutionError(data=None, errors=errors)
+                yield PreExecutionError(data=None, errors=self._request_errors(request, source.errors or ()))
                 return
-            async with aclosing(cast("AsyncGenerator[graphql.ExecutionResult, None]", source)) as results:
-                async for result in results:
-                    yield self._told(request, result)
+            items, answers = source
+            async with aclosing(items):
+                async for item in items:
+                    yield await answers.answer(item)
         except Exception as error:  # the stream broke off
             yield ExecutionResult(data=None, errors=[self._mask.raised(error, request.places)])
+
+    async def _source(self, request: _Request) -> graphql.ExecutionResult | tuple[_Items, EventAnswers]:
+        """What a subscription gives, and how each of it is answered; or why it gives nothing."""
+        executor = _executor(self._schema, request)
+        if isinstance(executor, list):
+            return graphql.ExecutionResult(None, errors=executor)
+        source = graphql.create_source_event_stream(executor)
+        if isinstance(source, Awaitable):
+            source = await source
+        if isinstance(source, graphql.ExecutionResult):
+            return source
+        answers = EventAnswers(
+            executor=executor,
+            selection=request.operation.selections.of(executor, request.document.ast),
+            answers=request.arguments["context_value"].use_cases.answers,
+            told=lambda result: self._told(request, result),
+        )
+        return cast("_Items", source), answers
 
     def _told(self, request: _Request, result: graphql.ExecutionResult) -> ExecutionResult:
         if result.errors is None:
@@ -183,13 +212,28 @@ class CoveySchema(strawberry.Schema):
         return variable_errors(self._schema, request.places) or self._mask.errors(list(errors), request.places)
 
 
+def _executor(schema: graphql.GraphQLSchema, request: _Request) -> list[GraphQLError] | Executor[Any]:
+    arguments = dict(request.arguments)
+    executor_class: type[Executor[Any]] = arguments.pop("executor_class")
+    variables = arguments.pop("variable_values")
+    return executor_class.build(schema, request.document.ast, raw_variable_values=variables, **arguments)
+
+
 async def _refused(errors: Collection[GraphQLError]) -> AsyncGenerator[ExecutionResult, None]:
     yield PreExecutionError(data=None, errors=list(errors))
 
 
 def build_schema(
-    *, answers: Answers, limits: Limits | None = None, development: bool, rates: Rates | None = None
+    *,
+    answers: Answers,
+    limits: Limits | None = None,
+    development: bool,
+    rates: Rates | None = None,
+    allowed: Mapping[str, str] | None = None,
 ) -> CoveySchema:
     """The schema. `answers` masks what nobody expected; only `development` may ask for the schema itself; costly
-    operations are charged to the caller's bucket of `rates`, the doors' own, if there is one."""
-    return CoveySchema(answers=answers, limits=limits or Limits(), development=development, rates=rates)
+    operations are charged to the caller's bucket of `rates`, the doors' own, if there is one; no documents but `allowed`
+    are served, by the SHA-256 of their text, where it is given."""
+    return CoveySchema(
+        answers=answers, limits=limits or Limits(), development=development, rates=rates, allowed=allowed
+    )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import strawberry
 
+from schema.connections import AccessRevoked, RevokeAccessInput
 from schema.context import ContextInfo
 from schema.inputs import SubmitCoverageRequestInput
 from schema.results import (
@@ -35,3 +36,16 @@ class Mutation:
         id: strawberry.ID,  # noqa: A002 - the contract's name
     ) -> CancelCoverageRequestResult:
         return cancel_result(await info.context.use_cases.cancellation.cancel(info.context.caller, id))
+
+    @strawberry.mutation(
+        description="Operators only: end tokens of the tenant before their time, and the connections opened with them."
+    )
+    async def revoke_access(
+        self,
+        info: ContextInfo,
+        input: RevokeAccessInput,  # noqa: A002 - the contract's name
+    ) -> AccessRevoked:
+        until = await info.context.use_cases.operations.revoke(
+            info.context.caller, member_id=input.member_id, token_id=input.token_id, everybody=input.everybody
+        )
+        return AccessRevoked(remembered_until=until)

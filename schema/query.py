@@ -7,6 +7,7 @@ from __future__ import annotations
 import strawberry
 
 from bus.fold import RequestStatus
+from schema.connections import InstanceConnections
 from schema.context import ContextInfo
 from schema.coverage import Coverage
 from schema.inputs import CoverageQuestionInput
@@ -62,6 +63,13 @@ class Query:
     ) -> PayerConnection:
         use_case = info.context.use_cases.payers
         return PayerConnection.of(use_case.page(info.context.caller, search=search, first=first, after=after))
+
+    @strawberry.field(
+        description="Operators only: every instance, and how many connections the tenant has there. Nobody is named."
+    )
+    async def connections(self, info: ContextInfo) -> list[InstanceConnections]:
+        found = await info.context.use_cases.operations.connections(info.context.caller)
+        return [InstanceConnections.of(sockets) for sockets in found]
 
     @strawberry.field(
         description="Operators only: slots held and free, the queue by class and tenant, payers' breakers."

@@ -5,20 +5,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any
+from typing import cast
 
 import strawberry
 
-from bus.replay import StreamItem
-from resolvers.answers import Answers
-from resolvers.progress import QueueProgress
 from schema.context import ContextInfo
 from schema.scalars import Cursor
-from schema.updates import CoverageRequestUpdate, MemberUpdate, PayerUpdate, update_of
+from schema.updates import CoverageRequestUpdate, MemberUpdate, PayerUpdate
 
 
-# Each awaits what may refuse it before it gives a generator, so that a refusal comes instead of a stream.
+# Each awaits what may refuse it before it gives a generator, so that a refusal comes instead of a stream. The items are
+# the domain's; `schema/event_answers.py` tells each in GraphQL's types, which the field's union holds it to.
 @strawberry.type(description="What can be followed.")
 class Subscription:
     @strawberry.subscription(
@@ -28,9 +25,9 @@ class Subscription:
     async def coverage_request_events(
         self, info: ContextInfo, request_id: strawberry.ID, after: Cursor | None = None, progress: bool = False
     ) -> AsyncGenerator[CoverageRequestUpdate, None]:
-        use_cases, caller = info.context.use_cases, info.context.caller
-        items = await use_cases.subscriptions.request(caller, request_id, after=after, progress=progress)
-        return _updates(items, use_cases.answers)
+        subscriptions, caller = info.context.use_cases.subscriptions, info.context.caller
+        items = await subscriptions.request(caller, request_id, after=after, progress=progress)
+        return cast("AsyncGenerator[CoverageRequestUpdate, None]", items)
 
     @strawberry.subscription(
         description="Everything the member may see, from `after` (from now when null). A Checkpoint comes first, and "
@@ -39,9 +36,8 @@ class Subscription:
     async def member_events(
         self, info: ContextInfo, member_id: strawberry.ID | None = None, after: Cursor | None = None
     ) -> AsyncGenerator[MemberUpdate, None]:
-        use_cases = info.context.use_cases
-        items = use_cases.subscriptions.member(info.context.caller, member_id, after=after)
-        return _updates(items, use_cases.answers)
+        items = info.context.use_cases.subscriptions.member(info.context.caller, member_id, after=after)
+        return cast("AsyncGenerator[MemberUpdate, None]", items)
 
     @strawberry.subscription(
         description="Payers going down and coming back: of these payers (ids or aliases), or of all. The present state "
@@ -50,15 +46,5 @@ class Subscription:
     async def payer_events(
         self, info: ContextInfo, payer_ids: list[strawberry.ID] | None = None, after: Cursor | None = None
     ) -> AsyncGenerator[PayerUpdate, None]:
-        use_cases = info.context.use_cases
-        items = use_cases.subscriptions.payers(info.context.caller, payer_ids, after=after)
-        return _updates(items, use_cases.answers)
-
-
-async def _updates(
-    items: AsyncGenerator[StreamItem, None] | AsyncGenerator[StreamItem | QueueProgress, None], answers: Answers
-) -> AsyncGenerator[Any, None]:
-    """The items in GraphQL's types, which the field's union holds each to."""
-    async with aclosing(items):
-        async for item in items:
-            yield update_of(item, answers)
+        items = info.context.use_cases.subscriptions.payers(info.context.caller, payer_ids, after=after)
+        return cast("AsyncGenerator[PayerUpdate, None]", items)

@@ -129,6 +129,8 @@ def test_production_takes_unencrypted_urls_of_this_machine_only(
         ("COVEY_PROVIDER_NAME", "x" * 61, "text of up to 60 characters"),
         ("COVEY_ALLOWED_ORIGINS", "https://a.example.com,*", "https://app.example.com"),
         ("COVEY_ALLOWED_ORIGINS", "https://a.example.com/page", "https://app.example.com"),
+        ("COVEY_TRUSTED_PROXIES", "10.0.0.0/8, everybody", "addresses or networks like 10.0.0.0/8"),
+        ("COVEY_TRACE_RATIO", "2", "a number from 0 to 1"),
         ("COVEY_CALL_TIMEOUT_SECONDS", "125", "less than COVEY_LEASE_SECONDS"),
         ("COVEY_CACHE_STALE_SECONDS", "10", "COVEY_CACHE_FRESH_SECONDS or more"),
     ],

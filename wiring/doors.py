@@ -23,8 +23,13 @@ from delivery.graphiql import GraphiqlPage
 from delivery.http import HttpDoor
 from delivery.jwks import JwksKeys
 from delivery.keys import KeySource, public_key
+from delivery.lifetime import LifetimeLimits
 from delivery.rates import Rates
+from delivery.resumable import Subscriptions
+from delivery.revocation import Revocations
 from delivery.socket import SocketDoor
+from delivery.storm import Gate
+from delivery.streams import Streams
 from delivery.tokens import TokenVerifier
 from resolvers.use_cases import UseCases
 from schema.context import Context
@@ -67,18 +72,40 @@ def doors(
     connect_tokens: ConnectTokens,
     connections: Connections,
     drain: Drain,
+    revocations: Revocations,
 ) -> list[BaseRoute]:
     """`/graphql` over HTTP and WebSocket, and GraphiQL where tokens may be minted."""
     settings, clock, metrics = base.settings, base.clock, base.metrics
     answers = Answers(metrics=metrics, new_id=random_id)
-    rates = Rates(clock=clock, operations_per_second=settings.operations_per_second, burst=settings.operations_burst)
+    rates = Rates(
+        clock=clock,
+        operations_per_second=settings.operations_per_second,
+        burst=settings.operations_burst,
+        tell=metrics.refusals.labels("operations").inc,
+    )
     schema = build_schema(answers=answers, limits=_limits(settings), development=settings.development, rates=rates)
-    verifier = TokenVerifier(keys=keys.source, connect_tokens=connect_tokens, clock=clock)
+    verifier = TokenVerifier(keys=keys.source, connect_tokens=connect_tokens, clock=clock, revoked=revocations.holds)
     page = None if keys.development is None else _graphiql(keys.development, settings, clock)
 
     def context(caller: Caller) -> Context:
         return Context(caller=caller, use_cases=use_cases)
 
+    handshakes = Gate(
+        at_once=settings.handshakes_at_once,
+        waiting=settings.handshakes_waiting,
+        tell=metrics.waiting_handshakes.set,
+    )
+    streams = Streams(
+        schema=schema,
+        connections=connections,
+        drain=drain,
+        context_factory=context,
+        answers=answers,
+        metrics=metrics,
+        clock=clock,
+        handshakes=handshakes,
+        check=verifier.check,
+    )
     http_door = HttpDoor(
         schema=schema,
         verifier=verifier,
@@ -86,7 +113,10 @@ def doors(
         drain=drain,
         context_factory=context,
         answers=answers,
+        streams=streams,
+        subscriptions=Subscriptions(document_bytes=settings.document_bytes, tokens=settings.document_tokens),
         body_limit_bytes=settings.message_bytes,
+        body_seconds=settings.body_seconds,
         page=page,
     )
     socket_door = SocketDoor(
@@ -101,6 +131,10 @@ def doors(
         clock=clock,
         init_timeout_seconds=settings.connection_init_seconds,
         max_subscriptions=settings.max_subscriptions_per_connection,
+        lifetime=LifetimeLimits(warning_seconds=settings.expiry_warning_seconds, idle_seconds=settings.idle_seconds),
+        handshakes=handshakes,
+        random=base.random,
+        come_back_seconds=settings.come_back_seconds,
     )
     doors: list[BaseRoute] = [Route("/graphql", http_door), WebSocketRoute("/graphql", socket_door)]
     return doors if page is None else [page.route, *doors]

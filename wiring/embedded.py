@@ -18,6 +18,7 @@ from bus.reader import Reader
 from bus.retention import Retention
 from bus.sealing import Sealer
 from bus.sqlite_log import SqliteLog
+from delivery.revocation_file import RevocationFile
 from settings import Settings
 from warming.sqlite_cache import SqliteCache
 from warming.view import CoverageView
@@ -54,7 +55,7 @@ async def embedded_store(base: Foundation, open_log: OpenLog) -> AsyncIterator[S
             settings.data / "views.sqlite3", epoch=log.epoch, capacity=settings.cache_entries, sealer=base.sealer
         )
         stack.push_async_callback(cache.close)
-        fanout = await stack.enter_async_context(Fanout())
+        fanout = await stack.enter_async_context(Fanout(tail_bound=settings.undelivered_events))
         answers_known, payers_known = await cache.position(), await log.end(Topic.PAYER)
         readers = (
             Reader(log, Topic.RTE, [CoverageView(cache), fanout], metrics, clock, start_after=answers_known),
@@ -76,4 +77,12 @@ async def embedded_store(base: Foundation, open_log: OpenLog) -> AsyncIterator[S
 
         kept = timedelta(days=settings.retention_days)
         retention = Retention(log, clock, dict.fromkeys(Topic, kept), views=[cache])
-        yield Store(log, log, cache, fanout, {"log": log_away, "readers": behind}, {"retention": retention.run})
+        yield Store(
+            log=log,
+            requests=log,
+            cache=cache,
+            fanout=fanout,
+            revocations=RevocationFile(settings.data / "revocations.json", clock),
+            checks={"log": log_away, "readers": behind},
+            chores={"retention": retention.run},
+        )

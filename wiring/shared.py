@@ -35,6 +35,7 @@ from bus.redis_views import RedisViews
 from bus.shown_log import ShownLog
 from delivery.connections import Connections
 from delivery.redis_presence import RedisPresence
+from delivery.redis_revocations import RedisRevocations
 from setting_kinds import KAFKA
 from settings import Settings
 from warming.redis_cache import RedisCoverageCache
@@ -132,7 +133,7 @@ async def shared_store(base: Foundation) -> AsyncIterator[SharedStore]:
         answers = CoverageView(cache)
         views = RedisViews(redis, keys, values, clock, keeping=keeping)
         listeners = Listeners()
-        fanout = await stack.enter_async_context(Fanout())
+        fanout = await stack.enter_async_context(Fanout(tail_bound=settings.undelivered_events))
         # What others may look up on hearing of an event comes before the fan-out.
         reader = KafkaReader(
             link, log, [answers, views, listeners, fanout], metrics, clock, prefix=settings.topic_prefix
@@ -155,6 +156,7 @@ async def shared_store(base: Foundation) -> AsyncIterator[SharedStore]:
             requests=RedisRequests(redis, keys, values),
             cache=cache,
             fanout=fanout,
+            revocations=RedisRevocations(redis, clock, prefix=f"covey:{settings.topic_prefix}"),
             # Not Redis: without it requests are taken and events delivered, so clients should not be sent away.
             checks={"log": lambda: _log_away(log), "readers": lambda: _behind(reader)},
             chores={"rebuild": rebuild.run, "retention": forget},
@@ -171,8 +173,9 @@ async def shared_store(base: Foundation) -> AsyncIterator[SharedStore]:
 
 @asynccontextmanager
 async def present(base: Foundation, shared: SharedStore, connections: Connections) -> AsyncIterator[RedisPresence]:
-    """This instance's sockets, told to all."""
+    """This instance's sockets, told to all; from then on limits hold over all of them."""
     presence = RedisPresence(shared.redis, shared.keys, base.clock, random_id())
+    connections.share(presence)
     telling = asyncio.create_task(presence.run(lambda: connections.counts), name="presence")
     try:
         yield presence

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from bus.fanout import Fanout
 from bus.log import EventLog, RequestView
 from delivery.probes import Check
+from delivery.revocation import RevocationStore
 from warming.cache import CoverageCache
 
 Chore = Callable[[], Coroutine[object, object, None]]
@@ -21,6 +22,7 @@ class Store(NamedTuple):
     requests: RequestView
     cache: CoverageCache
     fanout: Fanout
+    revocations: RevocationStore
     checks: Mapping[str, Check]
     chores: Mapping[str, Chore]
     """By name; to be run while the program does."""

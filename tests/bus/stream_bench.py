@@ -25,14 +25,21 @@ KEY: Final = b"k" * 32
 class Bench:
     """A log, its readers and streams over it, on a virtual clock."""
 
-    def __init__(self, log: KeepingLog, *, tail_bound: int = 256, batch: int = 200) -> None:
+    def __init__(self, log: KeepingLog, *, tail_bound: int = 256, batch: int = 200, reader_bound: int = 256) -> None:
         self.log = log
         self.clock = VirtualClock()
         self.metrics = Metrics()
         self.cursors = Cursors(KEY, log.epoch)
         self.fanout = Fanout(tail_bound=tail_bound)
         self.streams = Streams(
-            log, self.fanout, self.cursors, self.clock, self.metrics, idle_checkpoint_seconds=30, batch=batch
+            log,
+            self.fanout,
+            self.cursors,
+            self.clock,
+            self.metrics,
+            idle_checkpoint_seconds=30,
+            batch=batch,
+            reader_bound=reader_bound,
         )
 
     @asynccontextmanager

@@ -58,7 +58,7 @@ moves = st.lists(
 pauses = st.lists(st.integers(0, 4), max_size=60)
 
 
-class _Writers:
+class Writers:
     """Make events of three requests of the member, one of a stranger, calls and payers; some from an outdated state."""
 
     def __init__(self, log: KeepingLog) -> None:
@@ -81,7 +81,7 @@ class _Writers:
         return event
 
 
-class _Client:
+class StreamClient:
     """Collects what a stream gives, and resumes it by the cursor it saw last."""
 
     def __init__(self, subscribe: Callable[[str | None], AsyncGenerator[StreamItem, None]]) -> None:
@@ -122,7 +122,7 @@ class _Client:
         self.ended = False
 
 
-def _counted(events: Iterable[Recorded]) -> Iterator[Recorded]:
+def counted(events: Iterable[Recorded]) -> Iterator[Recorded]:
     """The oracle: a list, gone through by the fold."""
     states: dict[str, RequestState | None] = {}
     for recorded in events:
@@ -136,7 +136,7 @@ def _counted(events: Iterable[Recorded]) -> Iterator[Recorded]:
                 yield recorded
 
 
-def _of(events: Iterable[Recorded], topic: Topic, member: str | None = None) -> list[int]:
+def positions_of(events: Iterable[Recorded], topic: Topic, member: str | None = None) -> list[int]:
     return [
         recorded.position
         for recorded in events
@@ -151,7 +151,7 @@ async def _play(
     batch: int,
     subscribe: Callable[[Bench], Callable[[str | None], AsyncGenerator[StreamItem, None]]],
     *before: Event,
-) -> tuple[_Client, KeepingLog]:
+) -> tuple[StreamClient, KeepingLog]:
     paces = chain(pauses, repeat(0))
 
     async def pause() -> None:
@@ -161,8 +161,8 @@ async def _play(
     log = KeepingLog(pause)
     log.write(*before)
     async with Bench(log, tail_bound=tail_bound, batch=batch).running() as bench:
-        writers = _Writers(log)
-        client = _Client(subscribe(bench))
+        writers = Writers(log)
+        client = StreamClient(subscribe(bench))
         await client.consume(1, patience=500)
         for move in moves:
             match move:
@@ -188,9 +188,9 @@ def test_a_member_collects_each_event_once_and_in_order(
     moves: list[Move], pauses: list[int], tail_bound: int, batch: int
 ) -> None:
     client, log = run_virtually(_play(moves, pauses, tail_bound, batch, lambda bench: bench.member))
-    counted = list(_counted(log.events))
-    assert _of(client.collected, Topic.RTE) == _of(counted, Topic.RTE, "m1")
-    assert _of(client.collected, Topic.PAYER) == _of(counted, Topic.PAYER)
+    whole = list(counted(log.events))
+    assert positions_of(client.collected, Topic.RTE) == positions_of(whole, Topic.RTE, "m1")
+    assert positions_of(client.collected, Topic.PAYER) == positions_of(whole, Topic.PAYER)
 
 
 @settings(deadline=None, max_examples=80)
@@ -202,7 +202,7 @@ def test_a_request_is_collected_whole_and_ends(
         return lambda after: bench.request(after, request_id="r0")
 
     client, log = run_virtually(_play(moves, pauses, tail_bound, batch, subscribe, submitted("r0")))
-    expected = [recorded for recorded in _counted(log.events) if recorded.event.subject == "r0"]
+    expected = [recorded for recorded in counted(log.events) if recorded.event.subject == "r0"]
     assert client.collected == expected
 
 
@@ -212,4 +212,4 @@ def test_payers_are_collected_once_and_in_order(
     moves: list[Move], pauses: list[int], tail_bound: int, batch: int
 ) -> None:
     client, log = run_virtually(_play(moves, pauses, tail_bound, batch, lambda bench: bench.payers))
-    assert _of(client.collected, Topic.PAYER) == _of(log.events, Topic.PAYER)
+    assert positions_of(client.collected, Topic.PAYER) == positions_of(log.events, Topic.PAYER)

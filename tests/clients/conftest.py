@@ -18,6 +18,7 @@ from msgspec import Struct
 
 ROOT: Final = Path(__file__).parents[2]
 WEB: Final = ROOT / "web"
+_PACKAGES: Final = Path(__file__).with_name("node_modules")
 _LINK: Final = re.compile(r"http://127\.0\.0\.1:\d+/graphql\b")
 _TOKEN: Final = re.compile(r"^eyJ[\w-]+\.[\w-]+\.[\w-]+$")
 _DEADLINE_SECONDS: Final = 120.0
@@ -45,6 +46,7 @@ def run_script() -> RunScript:
     node = shutil.which("node")
     _needs(node, "needs Node.js")
     _needs((WEB / "node_modules").is_dir(), "needs the packages of web/: run scripts/web")
+    _needs(_PACKAGES.is_dir(), "needs the packages of tests/clients: run scripts/clients")
 
     async def run(name: str, *arguments: str) -> Any:
         process = await asyncio.create_subprocess_exec(

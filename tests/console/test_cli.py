@@ -25,7 +25,7 @@ from console.errors import WorkFailed
 ROOT = Path(__file__).parents[2]
 PERSON = ["--first-name", "Jane", "--last-name", "Doe", "--birth-date", "2004-04-04", "--card", "AETNA12345"]
 CHECK = ["check", "--payer", "60054", "--member", "m-1", *PERSON]
-COMMANDS = ["demo", "serve", "payer-sim", "check", "token", "schema", "tail"]
+COMMANDS = ["demo", "serve", "payer-sim", "check", "token", "schema", "tail", "connections", "revoke"]
 
 
 def covey(*arguments: str) -> Result:

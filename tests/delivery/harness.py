@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -24,6 +24,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from bus.errors import StateUnavailable
 from bus.ids import MemberId, TenantId
 from bus.metrics import Metrics
 from delivery.answers import Answers
@@ -33,12 +34,18 @@ from delivery.connections import Connections
 from delivery.development_key import DevelopmentKey, sign_development_token
 from delivery.drain import Drain
 from delivery.http import HttpDoor
+from delivery.lifetime import LifetimeLimits
 from delivery.rates import Rates
-from delivery.senders import SenderLimits, sender_guard
+from delivery.readers import answer_guard
+from delivery.resumable import Subscriptions
+from delivery.revocation import Learner, Revocations, Revoked
+from delivery.senders import SenderLimits
 from delivery.server import server_config
 from delivery.site import site
 from delivery.socket import SocketDoor
 from delivery.stall import StallGuard, StallLimits, stall_guard
+from delivery.storm import Gate
+from delivery.streams import Streams
 from delivery.tokens import TokenVerifier
 from tests.delivery.sample_schema import SCHEMA
 
@@ -124,6 +131,30 @@ def operator_token() -> str:
     )
 
 
+class KeptRevocations:
+    """A RevocationStore that several harnesses may share, as instances do; and that may be away."""
+
+    def __init__(self) -> None:
+        self.kept: list[Revoked] = []
+        self.learners: list[Learner] = []
+        self.away = False
+
+    async def load(self) -> Sequence[Revoked]:
+        return self.kept
+
+    async def keep(self, revoked: Revoked) -> None:
+        if self.away:
+            raise StateUnavailable("away")
+        self.kept.append(revoked)
+        for learner in self.learners:
+            learner.learn([revoked])
+
+    async def follow(self, learner: Learner) -> None:
+        self.learners.append(learner)
+        learner.learn_all(self.kept)
+        await asyncio.Event().wait()
+
+
 @dataclass(kw_only=True)
 class Harness:
     """What a test may set before it serves, and look at while it does."""
@@ -133,6 +164,12 @@ class Harness:
     max_connections: int = 1000
     per_member: int = 50
     per_service: int = 60
+    per_address: int = 1000
+    lifetime: LifetimeLimits = field(default_factory=LifetimeLimits)
+    handshakes: Gate = field(default_factory=Gate)
+    come_back_seconds: float = 5.0
+    trusted_proxies: Sequence[str] = ()
+    kept: KeptRevocations = field(default_factory=KeptRevocations)
     max_subscriptions: int = 5
     operations_per_second: float = 1000.0
     burst: float = 10_000.0
@@ -159,19 +196,37 @@ class Harness:
             clock=self.clock,
             new_id=new_id,
         )
-        self.verifier = TokenVerifier(keys=KEY.source, connect_tokens=self.connect_tokens, clock=self.clock)
         self.rates = Rates(clock=self.clock, operations_per_second=self.operations_per_second, burst=self.burst)
         self.connections = Connections(
             metrics=self.metrics,
             max_connections=self.max_connections,
             per_member=self.per_member,
             per_service=self.per_service,
+            per_address=self.per_address,
+            clock=self.clock,
+        )
+        self.revocations = Revocations(self.kept, connections=self.connections, clock=self.clock)
+        self.verifier = TokenVerifier(
+            keys=KEY.source,
+            connect_tokens=self.connect_tokens,
+            clock=self.clock,
+            revoked=self.revocations.holds,
         )
         self.drain = Drain(
             connections=self.connections, clock=self.clock, random=Random(7), window_seconds=self.drain_seconds
         )
 
     def app(self) -> Starlette:
+        streams = Streams(
+            schema=self.schema,
+            connections=self.connections,
+            drain=self.drain,
+            context_factory=self.context_factory,
+            answers=self.answers,
+            metrics=self.metrics,
+            clock=self.clock,
+            check=self.verifier.check,
+        )
         http = HttpDoor(
             schema=self.schema,
             verifier=self.verifier,
@@ -179,6 +234,8 @@ class Harness:
             drain=self.drain,
             context_factory=self.context_factory,
             answers=self.answers,
+            streams=streams,
+            subscriptions=Subscriptions(),
             body_seconds=self.body_seconds,
             page=self.page,
         )
@@ -193,6 +250,10 @@ class Harness:
             metrics=self.metrics,
             clock=self.clock,
             max_subscriptions=self.max_subscriptions,
+            lifetime=self.lifetime,
+            handshakes=self.handshakes,
+            random=Random(7),
+            come_back_seconds=self.come_back_seconds,
         )
         return site([Route("/graphql", http), WebSocketRoute("/graphql", socket)], allowed_origins=["*"])
 
@@ -201,9 +262,11 @@ class Harness:
             self.app(),
             host="127.0.0.1",
             port=0,
-            http_protocol=sender_guard(self.senders, self.metrics),
+            http_protocol=answer_guard(self.senders, self.stall, self.metrics),
             socket_protocol=self.protocol or stall_guard(self.stall, self.metrics),
             ping_seconds=self.ping_seconds,
+            pong_seconds=self.ping_seconds,
+            trusted_proxies=self.trusted_proxies,
         )
 
     @contextlib.asynccontextmanager
@@ -236,10 +299,27 @@ class Harness:
     def closes(self, cause: str) -> float:
         return self.metrics.registry.get_sample_value("covey_connection_closes_total", {"cause": cause}) or 0.0
 
+    def refusals(self, limit: str) -> float:
+        return self.metrics.registry.get_sample_value("covey_refusals_total", {"limit": limit}) or 0.0
+
     @contextlib.asynccontextmanager
-    async def socket(self, *subprotocols: str) -> AsyncIterator[Talk]:
+    async def revoking(self) -> AsyncIterator[Revocations]:
+        """Revocations take effect while within."""
+        enforcing = asyncio.create_task(self.revocations.run())
+        try:
+            await eventually(lambda: self.revocations.loaded)
+            yield self.revocations
+        finally:
+            enforcing.cancel()
+            await asyncio.gather(enforcing, return_exceptions=True)
+
+    @contextlib.asynccontextmanager
+    async def socket(self, *subprotocols: str, forwarded_for: str | None = None) -> AsyncIterator[Talk]:
         names = [Subprotocol(name) for name in subprotocols or ("graphql-transport-ws",)]
-        async with connect(self.socket_url, subprotocols=names, compression=None, proxy=None) as connection:
+        headers = {} if forwarded_for is None else {"x-forwarded-for": forwarded_for}
+        async with connect(
+            self.socket_url, subprotocols=names, compression=None, proxy=None, additional_headers=headers
+        ) as connection:
             yield Talk(connection)
 
     @contextlib.asynccontextmanager
@@ -330,4 +410,4 @@ async def until_stalled(harness: Harness) -> None:
 def door_tasks() -> list[str]:
     """The names of the doors' tasks that run."""
     names = [task.get_name() for task in asyncio.all_tasks()]
-    return [name for name in names if name.startswith(("socket ", "drain"))]
+    return [name for name in names if name.startswith(("socket ", "stream ", "drain"))]

@@ -14,7 +14,8 @@ from bus.ids import TenantId, random_id
 from bus.redis_connection import RedisAddress, redis_client
 from bus.redis_keys import RedisKeys
 from delivery.connections import Holder
-from delivery.redis_presence import InstanceSockets, RedisPresence
+from delivery.presence import InstanceSockets
+from delivery.redis_presence import RedisPresence
 
 ACME = TenantId("acme")
 ANA = Holder(tenant_id=ACME, kind="member", name="member-17")

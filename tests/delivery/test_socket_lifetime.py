@@ -71,7 +71,7 @@ async def test_a_subscription_over_the_limit_is_an_error_for_its_id_and_the_othe
         await talk.send({"type": "complete", "id": "0"})
         await talk.subscribe("6", "{ hello }")
         assert (await talk.receive())["id"] == "6"
-        assert served.metrics.subscriptions._value.get() == 4
+        assert served.metrics.subscriptions.labels("socket")._value.get() == 4
 
 
 async def test_operations_over_the_rate_are_errors_for_their_ids() -> None:
@@ -124,13 +124,13 @@ async def test_silent_sockets_count_and_crowd_out_each_other_but_nobody_who_says
         for talk in talks[:3]:  # the others have the two free places, and the one for who is to be told
             assert (await talk.closed())[0] == 1013
         assert len(harness.connections) == 4
-        assert harness.metrics.connections._value.get() == 4
+        assert harness.metrics.connections.labels("socket")._value.get() == 4
         async with harness.member(member_token("m-2")) as honest, harness.member(member_token("m-3")) as other:
             assert await honest.alive() and await other.alive() and await first.alive()
             assert len(harness.connections) == 4
             assert await ack_then_close(harness, member_token("m-4")) == 1013
     await eventually(lambda: len(harness.connections) == 0 and not door_tasks())
-    assert harness.metrics.connections._value.get() == 0
+    assert harness.metrics.connections.labels("socket")._value.get() == 0
 
 
 async def test_when_a_socket_goes_its_place_is_free_again() -> None:
@@ -157,8 +157,8 @@ async def test_after_connects_and_cuts_nothing_is_left(served: Harness, cut: str
     assert ended == ["forever"] * 30
     assert served.connections._counts == {}
     assert served.connections.admitted() == []
-    assert served.metrics.connections._value.get() == 0
-    assert served.metrics.subscriptions._value.get() == 0
+    assert served.metrics.connections.labels("socket")._value.get() == 0
+    assert served.metrics.subscriptions.labels("socket")._value.get() == 0
     assert len(served.rates) == 30
     served.clock.advance(60)
     assert len(served.rates) == 0

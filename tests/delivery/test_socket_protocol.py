@@ -15,7 +15,7 @@ async def test_a_subscription_gives_its_items_and_then_completes(served: Harness
         assert await talk.receive() == {"id": "1", "type": "next", "payload": {"data": {"count": 0}}}
         assert await talk.receive() == {"id": "1", "type": "next", "payload": {"data": {"count": 1}}}
         assert await talk.receive() == {"id": "1", "type": "complete"}
-        await eventually(lambda: not served.metrics.subscriptions._value.get())
+        await eventually(lambda: not served.metrics.subscriptions.labels("socket")._value.get())
     assert served.metrics.registry.get_sample_value("covey_deliveries_total", {"door": "socket"}) == 2
 
 
@@ -210,7 +210,7 @@ async def test_a_number_that_is_too_large_is_an_error_for_its_id_alone(served: H
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
         assert "$.payload.variables" in error["message"] and number not in error["message"]
         assert await talk.alive()
-        assert served.metrics.subscriptions._value.get() == 1
+        assert served.metrics.subscriptions.labels("socket")._value.get() == 1
 
 
 @pytest.mark.parametrize(

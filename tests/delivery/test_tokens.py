@@ -55,6 +55,7 @@ async def test_a_members_token_names_its_caller() -> None:
         member_id=MemberId("m-1"),
         expires_at=NOW + timedelta(hours=1),
         token_id="t-1",
+        issued_at=NOW,
     )
 
 
@@ -272,7 +273,7 @@ async def test_a_connect_token_opens_sockets_only_as_its_member_alone_until_its_
     issued = connect_tokens(ManualClock()).issue(caller())
     assert (issued.url, issued.expires_at) == ("wss://covey/graphql", NOW + timedelta(seconds=300))
     opened = await verifier().verify(issued.token, Door.SOCKET)
-    assert opened == caller(roles=frozenset({Role.MEMBER}), connect_only=True, token_id="j-1")
+    assert opened == caller(roles=frozenset({Role.MEMBER}), connect_only=True, token_id="j-1", issued_at=NOW)
     assert "sockets only" in await refusal(issued.token, Door.HTTP)
 
 

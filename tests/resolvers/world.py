@@ -21,6 +21,9 @@ from bus.reader import Reader
 from bus.replay import Streams
 from delivery.caller import Caller, Role
 from delivery.connect_tokens import ConnectTokens
+from delivery.connections import Connections
+from delivery.presence import OwnPresence
+from delivery.revocation import Learner, Revocations, Revoked
 from payer.directory import Directory, PayerRecord
 from resolvers.given import GivenQuestion, GivenSubmission
 from resolvers.use_cases import UseCases, assemble
@@ -212,6 +215,17 @@ def first_event(request_id: str, given: GivenQuestion, at: datetime, tenant: Ten
     )
 
 
+class Forgetful:
+    """A RevocationStore that keeps nothing."""
+
+    async def load(self) -> Sequence[Revoked]:
+        return ()
+
+    async def keep(self, revoked: Revoked) -> None: ...
+
+    async def follow(self, learner: Learner) -> None: ...
+
+
 @asynccontextmanager
 async def running(*, slots: int = 15) -> AsyncIterator[World]:
     clock, log, cache = VirtualClock(), BreakableLog(), MemoryCache()
@@ -223,6 +237,7 @@ async def running(*, slots: int = 15) -> AsyncIterator[World]:
             Reader(log, topic, sinks[topic], scheduler.metrics, clock, start_after=0)  # type: ignore[arg-type] # mixed list
             for topic in Topic
         ]
+        connections = Connections(metrics=scheduler.metrics, clock=clock)
         use_cases = assemble(
             log=log,
             requests=log,
@@ -240,6 +255,8 @@ async def running(*, slots: int = 15) -> AsyncIterator[World]:
             clock=clock,
             new_id=scheduler.ids,
             metrics=scheduler.metrics,
+            presence=OwnPresence(connections, "one"),
+            revocations=Revocations(Forgetful(), connections=connections, clock=clock),
         )
         async with fanout, readers[0], readers[1]:
             yield World(clock, log, cache, cursors, streams, scheduler, use_cases)

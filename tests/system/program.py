@@ -169,14 +169,15 @@ class Server(NamedTuple):
 
 @asynccontextmanager
 async def serving(
-    folder: Path, port: int | None = None, /, *, payer_url: str, **settings: str
+    folder: Path, port: int | None = None, workers: int = 1, /, *, payer_url: str, **settings: str
 ) -> AsyncIterator[Server]:
     """`covey serve` on the data folder in `folder`, with `settings` by their names without COVEY_."""
     port = port or free_port()
     url, data = f"http://127.0.0.1:{port}", folder / "data"
     env = {"COVEY_DATA": str(data), "COVEY_PAYER_URL": payer_url}
+    arguments = ("serve", "--port", str(port), "--workers-in-process", str(workers))
     env |= {f"COVEY_{name.upper()}": value for name, value in settings.items()}
-    async with running("serve", "--port", str(port), env=env, folder=folder, answers_at=f"{url}/readyz") as process:
+    async with running(*arguments, env=env, folder=folder, answers_at=f"{url}/readyz") as process:
         yield Server(process, port, url, data)
 
 

@@ -171,7 +171,7 @@ async def test_what_was_asked_and_answered_is_nowhere_but_in_the_answers(tmp_pat
             assert measured["covey_outcomes_total", "rte.completed"] == 2
             assert sum(value for (name, *_), value in measured.items() if name == "covey_outcomes_total") == len(made)
             assert measured["covey_deliveries_total", "socket"] == len(items)
-            assert measured["covey_connections",] == 1
+            assert measured["covey_connections", "socket"] == 1
             async with asyncio.timeout(20):
                 while measured["covey_reader_lag_events", "rte.events"] != 0:
                     _, measured = await metrics(server)
