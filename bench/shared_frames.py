@@ -3,8 +3,8 @@
     scripts/services start
     python -m bench.shared_frames [--seconds 30]
 
-As `bench.frames`, which it is made of; but the answer goes from the worker into Kafka, and from there to the gateway that
-has the socket. Exit 1 if the bar is missed, 2 if an answer never came.
+As `bench.frames`, of whose parts it is made; but the answer goes from the worker into Kafka, and from there to the
+gateway that has the socket. Exit 1 if the bar is missed, 2 if an answer never came.
 """
 
 from __future__ import annotations
@@ -12,21 +12,33 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import uvloop
 
-from bench.frames import PACE, Measured, measure, stand_in, told
+from bench.frames import ACCEPTED, PACE, PAYERS, Measured, StandIn, measure, stand_in, submit_body, told
+from bench.load import Connection
 from bench.servers import cpu_seconds, serve, service_token, shared, until_ready, worker
 
+_FIRST_CARD: Final = "FIRST"
+_FIRST_SECONDS: Final = 180.0
+"""A new worker is granted nothing for ten seconds; in an empty Redis, until it is known that nobody else calls."""
 
 
+async def _until_calls_are_made(port: int, token: str, payer: StandIn) -> None:
+    connection = await Connection.open(port, token)
+    accepted = await connection.post(submit_body("m-first", _FIRST_CARD, PAYERS[0]))
+    connection.close()
+    if ACCEPTED not in accepted:
+        raise RuntimeError(accepted[:300].decode())
+    async with asyncio.timeout(_FIRST_SECONDS):
+        while _FIRST_CARD not in payer.answered:
+            await asyncio.sleep(0.05)
 
-async def _measure(seconds: int, oddities: Counter[str]) -> Measured:
+
+async def _measure(seconds: int) -> Measured:
     with TemporaryDirectory() as name:
         folder = Path(name)
         async with (
@@ -38,5 +50,23 @@ async def _measure(seconds: int, oddities: Counter[str]) -> Measured:
             await until_ready(gateway.port)
             await until_ready(calling.port)
             token = service_token(folder)
+            await _until_calls_are_made(gateway.port, token, payer)
             before = [cpu_seconds(one.pid) for one in (gateway, calling)]
-            measured = await measure(gateway.port, token, payer, seconds, oddities)
+            measured = await measure(gateway.port, token, payer, seconds)
+            each = [
+                1_000 * (cpu_seconds(one.pid) - earlier) / (PACE * seconds)
+                for one, earlier in zip((gateway, calling), before, strict=True)
+            ]
+            print(f"computed for each request: gateway {each[0]:.2f} ms, worker {each[1]:.2f} ms")
+            return measured
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=30)
+    seconds: int = parser.parse_args().seconds
+    return told(uvloop.run(_measure(seconds)), seconds, " through Kafka and Redis")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from console.errors import UsedWrongly
-from console.running import given_settings, ready, run, told
+from console.running import given_settings, run, say_ready, told
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -40,7 +40,7 @@ def worker(
         require_free(host, port)
         logs.configure(level=settings.log_level, json_lines=not settings.development)
         role = app.Role(gateway=False, workers=1)
-        raise typer.Exit(run(app.serve(settings, host=host, port=port, role=role, on_ready=ready)))
+        raise typer.Exit(run(app.serve(settings, host=host, port=port, role=role, on_ready=say_ready)))
 
 
 def rebuild() -> None:

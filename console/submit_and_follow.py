@@ -15,7 +15,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from bus.clock import Clock
-from console.errors import ServerRefused, ServerUnreachable
+from console.errors import ServerRefused, ServerUnreachable, TokenNotTaken
 from setting_kinds import LOOPBACK
 
 Item = dict[str, Any]
@@ -27,6 +27,7 @@ _ATTEMPTS: Final = 10
 _ANSWER_SECONDS: Final = 30.0
 _RETRYABLE: Final = frozenset({1000, 1001, 1005, 1006, 1012, 1013, 1014, 4408})
 """Close codes behind which a server is worth coming back to (graphql-ws's own list, without a refused token)."""
+_TOKEN_REFUSED: Final = 4403
 
 _COVERAGE: Final = """
 fragment Told on Coverage {
@@ -85,7 +86,7 @@ class SubmitAndFollow:
     async def submit(self, request: Item) -> Item:
         """Submit a `SubmitCoverageRequestInput`; the member of the result union.
 
-        Raises ServerUnreachable, ServerRefused.
+        Raises ServerUnreachable, ServerRefused, TokenNotTaken.
         """
         try:
             response = await self._http.post(
@@ -96,13 +97,13 @@ class SubmitAndFollow:
             )
         except httpx.HTTPError as error:
             raise self._unreachable(type(error).__name__) from None
-        if response.status_code == 401:
-            raise ServerRefused("The server refused the token. Make a new one with `covey token`, or pass --token.")
         try:
             body = response.json()
         except ValueError:
-            raise self._unreachable(f"HTTP {response.status_code} without JSON") from None
+            body = None
         if not isinstance(body, dict) or not (body.get("errors") or body.get("data")):
+            if response.status_code == 401:  # of something that stands in front of a server
+                raise TokenNotTaken("HTTP 401.")
             raise self._unreachable(f"HTTP {response.status_code} without a GraphQL answer")
         if body.get("errors"):
             raise _refusal(body["errors"])
@@ -112,7 +113,7 @@ class SubmitAndFollow:
     async def follow(self, request_id: str) -> AsyncGenerator[Item]:
         """Every item of `coverageRequestEvents`, from the request's first event to its terminal one.
 
-        Raises ServerUnreachable after many reconnections in vain, ServerRefused.
+        Raises ServerUnreachable after many reconnections in vain, ServerRefused, TokenNotTaken.
         """
         cursor: str | None = None
         in_vain = 0
@@ -173,13 +174,16 @@ def _judged(closed: websockets.ConnectionClosed) -> _CutOff | ServerRefused:
     if code in _RETRYABLE:
         return _CutOff()
     reason = closed.rcvd.reason if closed.rcvd else ""
-    cure = " Make a new token with `covey token`, or pass --token." if code in (4401, 4403) else ""
-    return ServerRefused(f"The server closed the socket: {code} {reason}.{cure}")
+    if code == _TOKEN_REFUSED:
+        return TokenNotTaken(reason)
+    return ServerRefused(f"The server closed the socket: {code} {reason}.")
 
 
 def _refusal(errors: list[Item]) -> ServerRefused:
     first = errors[0]
     code = first.get("extensions", {}).get("code", "an error")
+    if code == "UNAUTHENTICATED":
+        return TokenNotTaken(first.get("message", ""))
     return ServerRefused(f"The server answered {code}: {first.get('message', '')}")
 
 
@@ -187,6 +191,8 @@ def _item(payload: Item) -> Item:
     if payload.get("errors"):
         raise _refusal(payload["errors"])
     item: Item = payload["data"]["coverageRequestEvents"]
+    if "place" in item:  # two types of GraphQL's, so two names in the document
+        item["queuePosition"] = item.pop("place")
     return item
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 import settings as program
 from setting_kinds import LogLevel, Mode
-from settings import Settings, SettingsInvalid, load
+from settings import DEVELOPMENT_PAYER_URL, Settings, SettingsInvalid, load
 
 PRODUCTION = {
     "COVEY_MODE": "production",
@@ -73,13 +73,31 @@ def test_production_names_what_is_not_set(monkeypatch: pytest.MonkeyPatch, name:
     assert problem.startswith(name) and "not set" in problem
 
 
+def test_production_without_anything_names_all_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = refused(monkeypatch, COVEY_MODE="production")
+    needed = ["COVEY_CURSOR_KEY", "COVEY_JWT_JWKS_URL", "COVEY_PAYER_API_KEY", "COVEY_PAYER_URL", "COVEY_PUBLIC_URL"]
+    assert sorted(problem.split()[0] for problem in problems) == needed
+    assert "COVEY_PAYER_API_KEY is not set; production needs the account's key at Stedi, never shown" in problems
+
+
+def test_of_two_that_were_set_and_do_not_go_together_one_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    (problem,) = refused(monkeypatch, COVEY_CALL_TIMEOUT_SECONDS="20", COVEY_LEASE_SECONDS="10")
+    assert problem == 'COVEY_CALL_TIMEOUT_SECONDS: given "20.0"; allowed: less than COVEY_LEASE_SECONDS (10)'
+
+
+def test_it_is_known_whether_somebody_said_where_payers_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load().names_payers
+    monkeypatch.setenv("COVEY_PAYER_URL", DEVELOPMENT_PAYER_URL)
+    assert load().names_payers
+
+
 def test_all_that_is_wrong_or_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     variables = {"COVEY_MODE": "production", "COVEY_SLOTS": "many", "COVEY_LEASE_SECONDS": "10"}
     problems = refused(monkeypatch, **variables, COVEY_PROVIDER_NPI="1999999985", COVEY_PROVIDER_NAME="Clinic")
     assert sorted(problem.split()[0].rstrip(":") for problem in problems) == [
-        "COVEY_CALL_TIMEOUT_SECONDS",
         "COVEY_CURSOR_KEY",
         "COVEY_JWT_JWKS_URL",
+        "COVEY_LEASE_SECONDS",
         "COVEY_PAYER_API_KEY",
         "COVEY_PAYER_URL",
         "COVEY_PROVIDER_NPI",
@@ -129,8 +147,10 @@ def test_production_takes_unencrypted_urls_of_this_machine_only(
         ("COVEY_PROVIDER_NAME", "x" * 61, "text of up to 60 characters"),
         ("COVEY_ALLOWED_ORIGINS", "https://a.example.com,*", "https://app.example.com"),
         ("COVEY_ALLOWED_ORIGINS", "https://a.example.com/page", "https://app.example.com"),
-        ("COVEY_CALL_TIMEOUT_SECONDS", "125", "less than COVEY_LEASE_SECONDS"),
-        ("COVEY_CACHE_STALE_SECONDS", "10", "COVEY_CACHE_FRESH_SECONDS or more"),
+        ("COVEY_CALL_TIMEOUT_SECONDS", "125", "less than COVEY_LEASE_SECONDS (125)"),
+        ("COVEY_LEASE_SECONDS", "10", "more than COVEY_CALL_TIMEOUT_SECONDS (122)"),
+        ("COVEY_CACHE_STALE_SECONDS", "10", "COVEY_CACHE_FRESH_SECONDS (86400) or more"),
+        ("COVEY_CACHE_FRESH_SECONDS", "700000", "COVEY_CACHE_STALE_SECONDS (604800) or less"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_name_and_what_is_allowed(
@@ -289,7 +309,9 @@ class TestEnvFile:
 
 def test_the_documentation_is_that_of_these_settings() -> None:
     written = Path(program.__file__).parent / "docs" / "settings.md"
-    assert written.read_text() == program.documentation(), "remake it: python -m settings --docs > docs/settings.md"
+    assert written.read_text() == program.documentation(), (
+        "remake it: .venv/bin/python -m settings --docs > docs/settings.md"
+    )
 
 
 def test_every_setting_has_a_reason_and_says_what_it_allows() -> None:

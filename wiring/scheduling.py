@@ -19,6 +19,7 @@ from scheduler.memory_admission import MemoryAdmission
 from scheduler.policy import AdmissionPolicy, BreakerPolicy
 from scheduler.recovery import recover
 from scheduler.redis_admission import RedisAdmission
+from scheduler.redis_script import SharedPolicy
 from scheduler.retries import RetryPolicy
 from scheduler.upkeep import Upkeep
 from scheduler.worker import Worker
@@ -118,7 +119,13 @@ class _Desk(NamedTuple):
 
 def _desk(base: Foundation, shared: SharedStore, log: EventLog) -> _Desk:
     clock, requests = base.clock, shared.store.requests
-    admission = RedisAdmission(shared.redis, admission_policy(base.settings), random_id, prefix=_prefix(base.settings))
+    admission = RedisAdmission(
+        shared.redis,
+        admission_policy(base.settings),
+        random_id,
+        shared=SharedPolicy(lag_seconds=base.settings.redis_lag_seconds),
+        prefix=_prefix(base.settings),
+    )
     journal = Journal(log, requests, clock, random_id, base.metrics)
     shared.listeners.join(journal)
     dispatcher = Dispatcher(journal=journal, admission=admission, clock=clock, metrics=base.metrics)

@@ -19,7 +19,7 @@ from bus.ids import derived_id, random_id
 from bus.kafka_backlog import KafkaBacklog
 from bus.kafka_log import KafkaLog
 from bus.kafka_reader import KafkaReader
-from bus.kafka_security import KafkaLink, Scram, Tls
+from bus.kafka_security import KafkaLink, Scram, ScramMechanism, Tls
 from bus.kafka_topics import TopicPlan, log_plans
 from bus.log import EventLog
 from bus.reader import Sink
@@ -80,10 +80,17 @@ def kafka_link(settings: Settings) -> KafkaLink:
     """How Kafka is reached."""
     scram = None
     if settings.kafka_username is not None and settings.kafka_password is not None:
-        scram = Scram(username=settings.kafka_username, password=settings.kafka_password.get_secret_value())
+        scram = Scram(
+            username=settings.kafka_username,
+            password=settings.kafka_password.get_secret_value(),
+            mechanism=ScramMechanism(settings.kafka_scram),
+        )
+    tls = None
+    if settings.kafka_tls:
+        tls = Tls(ca=settings.kafka_ca, certificate=settings.kafka_certificate, key=settings.kafka_key)
     return KafkaLink(
         servers=tuple((settings.log or "").removeprefix(KAFKA).split(",")),
-        tls=Tls(ca=settings.kafka_ca) if settings.kafka_tls else None,
+        tls=tls,
         scram=scram,
     )
 
@@ -104,6 +111,8 @@ def redis_address(settings: Settings) -> RedisAddress:
     return RedisAddress(
         url=settings.state,
         ca_file=settings.redis_ca,
+        certificate_file=settings.redis_certificate,
+        key_file=settings.redis_key,
         username=settings.redis_username,
         password=_secret(settings.redis_password),
     )
