@@ -42,6 +42,7 @@ from warming.freshness import Freshness
 from wiring.doors import doors, token_keys
 from wiring.embedded import OpenLog, embedded_store, open_sqlite_log
 from wiring.foundation import Foundation, sealer_of, secret_bytes
+from wiring.role import EVERYTHING, Role
 from wiring.scheduling import Scheduling, embedded_scheduling, shared_scheduling
 from wiring.shared import present, shared_store
 from wiring.store import Chore, Store
@@ -96,18 +97,6 @@ def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain
             base.metrics.queue.labels(waiting.priority).set(waiting.waiting)
 
     return Probes(checks={"drain": draining, **store.checks}, metrics=base.metrics, refresh=measure)
-
-
-class Role(NamedTuple):
-    """What a process does. Over a log that is a file one process does it all."""
-
-    gateway: bool = True
-    """Whether clients are served; without, only probes are answered."""
-    workers: int = 1
-    """How many workers make calls."""
-
-
-EVERYTHING: Final = Role()
 
 
 class Program(NamedTuple):

@@ -31,7 +31,8 @@ from bus.redis_values import RedisValues
 
 EVENTS_A_WRITE: Final = 200
 """A write keeps Redis from everything else; so many take it about two milliseconds."""
-_LOOK_AGAIN_SECONDS: Final = 0.004
+_LOOK_AGAIN_SECONDS: Final = 0.025
+"""Who waits for an event hears of it when this instance has read it; others may be faster, or its reader stand still."""
 _LOG: Final = structlog.get_logger(__name__)
 
 
@@ -69,6 +70,7 @@ class RedisViews:
         self._begin_script = redis.register_script(BEGIN)
         self._taken: dict[int, int] = {}
         self._seen: dict[int, int] = {}
+        self._waiting: dict[int, asyncio.Event] = {}
         self._lacking: set[int] = set()
         self.missed = asyncio.Event()
         """Set when a partition begins to lack something; for the rebuild to wait on, and to clear."""
@@ -94,7 +96,9 @@ class RedisViews:
     async def progress(self, partition: int) -> Progress:
         """How far the views have come. Raises StateUnavailable."""
         after, through = await reached(self._redis.hmget(self._keys.progress(partition), ["after", "through"]))
-        return self._noted(partition, Progress(after=int(after or 0), through=int(through or 0)))
+        progress = Progress(after=int(after or 0), through=int(through or 0))
+        self._note(partition, progress.through)
+        return progress
 
     async def begin(self, partition: int, floor: int) -> int:
         """Nothing at or before `floor` will come, the log has lost it; where the views stand then.
@@ -144,12 +148,21 @@ class RedisViews:
         deadline = self._clock.monotonic() + within_seconds
         try:
             while self._seen.get(recorded.partition, 0) < recorded.position:
-                if (await self.progress(recorded.partition)).through >= recorded.position:
-                    return True
-                if self._clock.monotonic() >= deadline:
+                left_seconds = deadline - self._clock.monotonic()
+                if left_seconds > 0 and await self._heard(recorded.partition, min(left_seconds, _LOOK_AGAIN_SECONDS)):
+                    continue
+                if (await self.progress(recorded.partition)).through < recorded.position and left_seconds <= 0:
                     return False
-                await self._clock.sleep(_LOOK_AGAIN_SECONDS)
         except StateUnavailable:
+            return False
+        return True
+
+    async def _heard(self, partition: int, within_seconds: float) -> bool:
+        """Wait until this instance learns where the views of a partition stand now; False if it did not in time."""
+        try:
+            async with asyncio.timeout(within_seconds):
+                await self._waiting.setdefault(partition, asyncio.Event()).wait()
+        except TimeoutError:
             return False
         return True
 
@@ -175,9 +188,10 @@ class RedisViews:
             through, states = await self._standing(partition, events)
             fresh = [recorded for recorded in events if recorded.position > through]
             if through < after or not fresh:
+                self._note(partition, through)
                 return through
             if await self._try(partition, through, fresh, states):
-                self._seen[partition] = fresh[-1].position
+                self._note(partition, fresh[-1].position)
                 return fresh[-1].position
 
     async def _standing(
@@ -221,6 +235,9 @@ class RedisViews:
         keys = [self._keys.progress(partition), self._keys.marks(partition), self._keys.calls]
         return bool(await reached(self._take_script(keys=keys, args=arguments)))
 
-    def _noted(self, partition: int, progress: Progress) -> Progress:
-        self._seen[partition] = max(progress.through, self._seen.get(partition, 0))
-        return progress
+    def _note(self, partition: int, through: int) -> None:
+        """The views stand there now, or further."""
+        if through > self._seen.get(partition, 0):
+            self._seen[partition] = through
+            if (waiting := self._waiting.pop(partition, None)) is not None:
+                waiting.set()

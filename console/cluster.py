@@ -35,11 +35,12 @@ def worker(
         import app
         import logs
         from console.ports import require_free
+        from wiring.role import Role
 
         settings = _shared_settings()
         require_free(host, port)
         logs.configure(level=settings.log_level, json_lines=not settings.development)
-        role = app.Role(gateway=False, workers=1)
+        role = Role(gateway=False, workers=1)
         raise typer.Exit(run(app.serve(settings, host=host, port=port, role=role, on_ready=say_ready)))
 
 

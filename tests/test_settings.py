@@ -127,10 +127,12 @@ def test_production_takes_unencrypted_urls_of_this_machine_only(
     ("name", "value", "allowed"),
     [
         ("COVEY_MODE", "test", "development or production"),
-        ("COVEY_LOG", "kafka://broker:9092", "this version knows no log but SQLite"),
+        ("COVEY_LOG", "kafka://broker", "kafka://HOST:PORT"),
+        ("COVEY_LOG", "kafka://a:9092,,b:9092", "kafka://HOST:PORT"),
         ("COVEY_LOG", "sqlite:///", "sqlite:///PATH"),
         ("COVEY_LOG", "/var/covey.db", "sqlite:///PATH"),
-        ("COVEY_STATE", "redis://127.0.0.1", "memory:"),
+        ("COVEY_STATE", "memcached://127.0.0.1", "memory:"),
+        ("COVEY_TOPIC_PREFIX", "a/b", "letters, digits"),
         ("COVEY_LOG_LEVEL", "loud", "debug or info or warning or error"),
         ("COVEY_STEDI_API", "2023-01-01", "2026-06-01 or 2024-04-01"),
         ("COVEY_PAYER_URL", "ftp://example.com", "https:// or http://"),
@@ -210,6 +212,29 @@ def test_a_misspelt_setting_is_told_with_the_nearest_one(
 
 def test_an_unknown_setting_like_no_other_is_told_without_a_guess(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused(monkeypatch, COVEY_ZEBRA="1") == ("COVEY_ZEBRA is no setting",)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"COVEY_LOG": "kafka://127.0.0.1:9092"}, "COVEY_LOG and COVEY_STATE do not match"),
+        ({"COVEY_STATE": "redis://127.0.0.1:6379/0"}, "COVEY_LOG and COVEY_STATE do not match"),
+        ({"COVEY_KAFKA_USERNAME": "covey"}, "COVEY_KAFKA_USERNAME and COVEY_KAFKA_PASSWORD"),
+        ({"COVEY_TOPIC_REPLICATION": "1"}, "COVEY_TOPIC_REPLICATION"),
+    ],
+)
+def test_what_many_processes_need_has_to_fit(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], named: str
+) -> None:
+    (problem,) = refused(monkeypatch, **given)
+    assert problem.startswith(named)
+
+
+def test_kafka_and_redis_make_it_one_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load().shared
+    monkeypatch.setenv("COVEY_LOG", "kafka://127.0.0.1:9092,127.0.0.1:9093")
+    monkeypatch.setenv("COVEY_STATE", "redis://127.0.0.1:6379/0")
+    assert load().shared
 
 
 def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,8 @@ from delivery.development_key import DevelopmentKey
 ROOT = Path(__file__).parents[2]
 PERSON = ["--first-name", "Jane", "--last-name", "Doe", "--birth-date", "2004-04-04", "--card", "AETNA12345"]
 CHECK = ["check", "--payer", "60054", "--member", "m-1", *PERSON]
-COMMANDS = ["demo", "serve", "payer-sim", "check", "token", "schema", "tail"]
+COMMANDS = ["demo", "serve", "payer-sim", "check", "token", "schema", "tail", "worker", "rebuild"]
+OF_GROUPS = ["topics create", "topics check", "dlq list", "dlq show", "dlq retry"]
 
 
 def covey(*arguments: str) -> Result:
@@ -54,17 +55,17 @@ def test_the_version_is_told() -> None:
     assert re.fullmatch(r"covey \d+\.\d+\.\d+\n", covey("--version").stdout)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *OF_GROUPS])
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    result = covey(command, "--help")
+    result = covey(*command.split(), "--help")
     assert result.exit_code == 0
-    assert re.search(rf"Example: (\S+=\S+ )?covey {command}", " ".join(result.output.split()))
+    assert re.search(rf"Example: (\S+=\S+ )*covey {command}", " ".join(result.output.split()))
 
 
 def test_help_names_every_command_and_where_to_start() -> None:
     result = covey("--help")
     assert result.exit_code == 0 and "covey demo" in result.output
-    for command in COMMANDS:
+    for command in [*COMMANDS, "topics", "dlq"]:
         assert command in result.output
 
 
@@ -75,6 +76,11 @@ def test_help_names_every_command_and_where_to_start() -> None:
         ["nonsense"],
         ["token"],
         ["serve", "--port", "70000"],
+        ["serve", "--workers-in-process", "2"],
+        ["worker"],
+        ["rebuild"],
+        ["topics", "create"],
+        ["dlq", "list"],
         [*CHECK, "--deadline", "0"],
         [*CHECK, "--cache-mode", "SOMETIMES"],
         [*CHECK[:-6], "--birth-date", "04/04/2004", "--last-name", "Doe", "--card", "A"],
@@ -248,7 +254,7 @@ class TestServe:
         """A program in the server's place."""
         app = ModuleType("app")
 
-        async def serve(settings: Any, *, host: str, port: int, on_ready: Any) -> int:
+        async def serve(settings: Any, *, host: str, port: int, on_ready: Any, **_: Any) -> int:
             on_ready(f"http://{host}:{port}")
             return 0
 

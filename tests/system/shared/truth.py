@@ -26,8 +26,9 @@ class Truth:
             request_id = recorded.event.request_id
             if request_id is None:
                 continue
-            state = fold(self.states.get(request_id), recorded)
-            if state is not None:
+            before = self.states.get(request_id)
+            state = fold(before, recorded)
+            if state is not None and state is not before:
                 self.states[request_id] = state
                 self.counted.setdefault(request_id, []).append(recorded)
 
