@@ -214,7 +214,9 @@ async def serve(
             stopping = side_tasks.create_task(_stop(server, stop or asyncio.Event()), name="stop")
             await server.serve(sockets=[listener])
             left = sum([await worker.drain(0) for worker in program.workers])
-            if left:
+            if settings.shared:
+                left -= sum(await asyncio.gather(*(worker.hand_over() for worker in program.workers)))
+            if left > 0:
                 _logger.warning("calls_abandoned", count=left, note="taken up at the next start, or by another worker")
             for task in (*running, stopping):
                 task.cancel()

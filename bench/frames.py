@@ -57,6 +57,7 @@ class StandIn:
     """A payer that answers every check after 50 ms, and remembers when, by the card that was asked about."""
 
     def __init__(self) -> None:
+        self.asked: dict[str, float] = {}
         self.answered: dict[str, float] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,6 +67,7 @@ class StandIn:
                 length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
                 asked = json.loads(await reader.readexactly(length))
                 card = asked["subscriber"]["memberId"]
+                self.asked[card] = time.perf_counter()
                 await asyncio.sleep(CALL_SECONDS)
                 body = json.dumps(_answer(card)).encode()
                 self.answered[card] = time.perf_counter()
@@ -160,6 +162,8 @@ class Measured(NamedTuple):
 
     seconds: list[float | None]
     """From answer to frame in the order of the submits; None where no frame came."""
+    waited: list[float]
+    """From submits to payers' calls."""
     late: list[float]
     """How much later than asked this process went on."""
     oddities: Counter[str]
@@ -169,18 +173,17 @@ async def measure(port: int, token: str, payer: StandIn, seconds: int) -> Measur
     """Submit through this gateway at the pace, for so long, and wait for every frame."""
     came: dict[str, float] = {}
     late: list[float] = []
+    submitted: dict[str, float] = {}
     oddities = Counter[str]()
+
+    def submit(number: int) -> bytes:
+        submitted[card_of(number)] = time.perf_counter()
+        return submit_body(f"m-{number % PACE}", card_of(number), PAYERS[number % len(PAYERS)])
+
     sockets = [await follow(port, token, f"m-{number}") for number in range(PACE)]
     watching = [asyncio.create_task(frames(socket, came, oddities)) for socket in sockets]
     watching.append(asyncio.create_task(lateness(late)))
-    await paced(
-        port,
-        token,
-        lambda number: submit_body(f"m-{number % PACE}", card_of(number), PAYERS[number % len(PAYERS)]),
-        ACCEPTED,
-        per_second=PACE,
-        seconds=seconds,
-    )
+    await paced(port, token, submit, ACCEPTED, per_second=PACE, seconds=seconds)
     given_up = time.perf_counter() + PATIENCE_SECONDS
     while len(came) < PACE * seconds and time.perf_counter() < given_up:
         await asyncio.sleep(0.05)
@@ -189,8 +192,10 @@ async def measure(port: int, token: str, payer: StandIn, seconds: int) -> Measur
     await asyncio.gather(*watching, return_exceptions=True)
     for socket in sockets:
         await socket.close()
-    cards = map(card_of, range(PACE * seconds))
-    return Measured([came[card] - payer.answered[card] if card in came else None for card in cards], late, oddities)
+    cards = [card_of(number) for number in range(PACE * seconds)]
+    every = [came[card] - payer.answered[card] if card in came else None for card in cards]
+    waited = [payer.asked[card] - submitted[card] for card in cards if card in payer.asked]
+    return Measured(every, waited, late, oddities)
 
 
 def told(measured: Measured, seconds: int, path: str) -> int:
@@ -202,6 +207,8 @@ def told(measured: Measured, seconds: int, path: str) -> int:
         print(f"{len(measured.seconds)} submitted, {len(came)} answers came")
         return 2
     times, own = Times(came[PACE * 2 :], seconds - 2), Times(measured.late, seconds)  # the first two warm up
+    waited = Times(measured.waited, seconds)
+    print(f"submit to payer's call: p50 {waited.percentile_ms(50):.1f} ms, p99 {waited.percentile_ms(99):.1f} ms")
     windows = sorted(window.percentile_ms(99) for window in times.windows(5))
     print(f"{len(times.seconds)} answers: p50 {times.percentile_ms(50):.1f} ms, p99 {times.percentile_ms(99):.1f} ms")
     print("p99 of each of five windows, ms: " + ", ".join(f"{p99_ms:.1f}" for p99_ms in windows))

@@ -26,6 +26,7 @@ _BATCH_EVENTS: Final = 512
 _POLL_MILLISECONDS: Final = 500
 _REQUEST_MILLISECONDS: Final = 5_000
 _CHECK_SECONDS: Final = 2.0
+_LOOK_AGAIN_SECONDS: Final = 0.02
 _STALL_SECONDS: Final = 10.0
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 5.0
@@ -82,9 +83,18 @@ class KafkaReader:
         """How long the topics have had more events without one being taken; 0 while there is nothing to take."""
         return self._clock.monotonic() - self._progressed_at if self._behind else 0.0
 
-    async def caught_up(self) -> bool:
-        """Whether every event there is now was taken. Raises LogUnavailable."""
-        return self._measure(await self._log.ends()) == 0
+    async def caught_up(self, within_seconds: float = 0.0) -> bool:
+        """Whether every event there is now was taken, or is within so long: new ones come all the time.
+
+        Raises LogUnavailable.
+        """
+        ends = await self._log.ends()
+        deadline = self._clock.monotonic() + within_seconds
+        while self._measure(ends) > 0:
+            if self._clock.monotonic() >= deadline:
+                return False
+            await self._clock.sleep(_LOOK_AGAIN_SECONDS)
+        return True
 
     async def __aenter__(self) -> Self:
         self._progressed_at = self._clock.monotonic()

@@ -11,28 +11,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import structlog
 from msgspec import Struct
 from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
 from bus.clock import Clock
 from bus.errors import StateUnavailable
 from bus.events import Recorded, Topic
 from bus.fold import RequestState
 from bus.ids import RequestId, TenantId
-from bus.redis_connection import reached
+from bus.redis_connection import reached, reaching
 from bus.redis_keys import RedisKeys, hour
-from bus.redis_scripts import BEGIN, STANDING, TAKE
+from bus.redis_scripts import BEGIN, TAKE
 from bus.redis_todo import Keeping, Todo
 from bus.redis_values import RedisValues
 
 EVENTS_A_WRITE: Final = 200
 """A write keeps Redis from everything else; so many take it about two milliseconds."""
 _LOOK_AGAIN_SECONDS: Final = 0.025
-"""Who waits for an event hears of it when this instance has read it; others may be faster, or its reader stand still."""
+"""Who waits for an event hears of it when this instance has read it; its reader may stand still, and others not."""
 _LOG: Final = structlog.get_logger(__name__)
 
 
@@ -43,6 +44,20 @@ class Progress(Struct, frozen=True, kw_only=True):
     """Events up to here the log no longer held when the views were filled."""
     through: int
     """Every event behind `after`, up to and with this position, is in the views."""
+
+
+class _Stretch(NamedTuple):
+    """All events of a partition behind a position, up to some."""
+
+    after: int
+    events: Sequence[Recorded]
+
+
+class _Standing(NamedTuple):
+    """Where the views of a partition stand, and some of its requests, at one moment."""
+
+    through: int
+    states: dict[RequestId, RequestState | None]
 
 
 class RedisViews:
@@ -66,7 +81,6 @@ class RedisViews:
         self._clock = clock
         self._keeping = keeping
         self._take_script = redis.register_script(TAKE)
-        self._standing_script = redis.register_script(STANDING)
         self._begin_script = redis.register_script(BEGIN)
         self._taken: dict[int, int] = {}
         self._seen: dict[int, int] = {}
@@ -86,8 +100,14 @@ class RedisViews:
         for recorded in batch:
             if recorded.event.topic is Topic.RTE:
                 by_partition[recorded.partition].append(recorded)
+        stretches: dict[int, _Stretch] = {}
         for partition, events in by_partition.items():
-            await self._offer(partition, events)
+            after = self._taken.get(partition, events[0].position - 1)
+            self._taken[partition] = events[-1].position
+            if partition not in self._lacking:  # else the rebuild is not through: it reads these events too
+                stretches[partition] = _Stretch(after, events)
+        for some in _groups(stretches):
+            await self._offer(some)
 
     def starting(self, partition: int, after: int) -> None:
         """The next batch of the partition is the first behind `after`: a reader was given it, or went elsewhere."""
@@ -119,7 +139,7 @@ class RedisViews:
         through = after
         for first in range(0, len(events), EVENTS_A_WRITE):
             some = events[first : first + EVENTS_A_WRITE]
-            through = await self._write(partition, some, after=after)
+            through = (await self._write({partition: _Stretch(after, some)}))[partition]
             if through < after:
                 return through
             after = some[-1].position
@@ -166,51 +186,74 @@ class RedisViews:
             return False
         return True
 
-    async def _offer(self, partition: int, events: Sequence[Recorded]) -> None:
-        last = events[-1].position
-        if partition in self._lacking:
-            self._taken[partition] = last
-            return  # the rebuild is not through: it reads these events too
-        after = self._taken.get(partition, events[0].position - 1)
+    async def _offer(self, stretches: Mapping[int, _Stretch]) -> None:
+        """Write what there is, or note that it is lacking."""
         try:
-            written = await self.write(partition, events, after=after) >= after
+            if any(len(stretch.events) > EVENTS_A_WRITE for stretch in stretches.values()):
+                through = {
+                    partition: await self.write(partition, stretch.events, after=stretch.after)
+                    for partition, stretch in stretches.items()
+                }
+            else:
+                through = await self._write(stretches)
             reason = "Redis lacks earlier events."
         except StateUnavailable as error:
-            written, reason = False, str(error)
-        self._taken[partition] = last
-        if not written:
-            _LOG.warning("views_lack_events", partition=partition, reason=reason)
-            self._lacking.add(partition)
-            self.missed.set()
+            through, reason = {}, str(error)
+        for partition, stretch in stretches.items():
+            if through.get(partition, -1) < stretch.after:
+                _LOG.warning("views_lack_events", partition=partition, reason=reason)
+                self._lacking.add(partition)
+                self.missed.set()
 
-    async def _write(self, partition: int, events: Sequence[Recorded], *, after: int) -> int:
-        while True:
-            through, states = await self._standing(partition, events)
-            fresh = [recorded for recorded in events if recorded.position > through]
-            if through < after or not fresh:
-                self._note(partition, through)
-                return through
-            if await self._try(partition, through, fresh, states):
-                self._note(partition, fresh[-1].position)
-                return fresh[-1].position
+    async def _write(self, stretches: Mapping[int, _Stretch]) -> dict[int, int]:
+        """Bring stretches of several partitions in; where the views of each stand then. Raises StateUnavailable."""
+        reached_by: dict[int, int] = {}
+        while left := {partition: one for partition, one in stretches.items() if partition not in reached_by}:
+            work: dict[int, _Stretch] = {}
+            arguments: list[list[int | bytes]] = []
+            for partition, standing in (await self._standing(left)).items():
+                after, events = left[partition]
+                fresh = [recorded for recorded in events if recorded.position > standing.through]
+                if standing.through < after or not fresh:
+                    reached_by[partition] = standing.through
+                else:
+                    work[partition] = _Stretch(standing.through, fresh)
+                    arguments.append(self._todo(partition, work[partition], standing.states))
+            # Where another instance was faster nothing was done, and is looked at again.
+            for (partition, stretch), done in zip(work.items(), await self._take_all([*work], arguments), strict=True):
+                if done:
+                    reached_by[partition] = stretch.events[-1].position
+        for partition, through in reached_by.items():
+            self._note(partition, through)
+        return reached_by
 
-    async def _standing(
-        self, partition: int, events: Sequence[Recorded]
-    ) -> tuple[int, dict[RequestId, RequestState | None]]:
-        """Where the views stand, and the requests of these events, at one moment."""
-        ids = list({request_id for one in events if (request_id := one.event.request_id) is not None})
-        keys = [self._keys.progress(partition), *(self._keys.request(request_id) for request_id in ids)]
-        through, *found = await reached(self._standing_script(keys=keys))
-        states = {
-            request_id: None if state is None else self._values.state(TenantId(tenant.decode()), state)
-            for request_id, (tenant, state) in zip(ids, found, strict=True)
+    async def _standing(self, stretches: Mapping[int, _Stretch]) -> dict[int, _Standing]:
+        """Where the views stand, and the requests of these events."""
+        requests = {
+            partition: list({one.event.request_id for one in stretch.events if one.event.request_id is not None})
+            for partition, stretch in stretches.items()
         }
-        return int(through or 0), states
+        with reaching():
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                for partition, request_ids in requests.items():
+                    pipeline.hget(self._keys.progress(partition), "through")
+                    for request_id in request_ids:
+                        pipeline.hmget(self._keys.request(request_id), ["t", "s"])
+                found = iter(await pipeline.execute())
+        return {
+            partition: _Standing(
+                int(next(found) or 0), {request_id: self._state(*next(found)) for request_id in request_ids}
+            )
+            for partition, request_ids in requests.items()
+        }
 
-    async def _try(
-        self, partition: int, through: int, events: Sequence[Recorded], states: dict[RequestId, RequestState | None]
-    ) -> bool:
-        """Write them if the views still stand at `through`."""
+    def _state(self, tenant: bytes | None, state: bytes | None) -> RequestState | None:
+        return None if tenant is None or state is None else self._values.state(TenantId(tenant.decode()), state)
+
+    def _todo(
+        self, partition: int, stretch: _Stretch, states: dict[RequestId, RequestState | None]
+    ) -> list[int | bytes]:
+        """What `TAKE` is told of events that come where the views stand."""
         now = self._clock.now()
         todo = Todo(
             keys=self._keys,
@@ -220,20 +263,32 @@ class RedisViews:
             states=states,
             now=now,
         )
-        for recorded in events:
+        for recorded in stretch.events:
             todo.add(recorded)
         work, values = todo.packed()
-        arguments: list[int | bytes] = [
-            through,
-            events[-1].position,
-            min(hour(recorded.event.time) for recorded in events),
+        return [
+            stretch.after,
+            stretch.events[-1].position,
+            min(hour(recorded.event.time) for recorded in stretch.events),
             hour(now - self._keeping.retention),
             self._keeping.expires(now),
             work,
             *values,
         ]
-        keys = [self._keys.progress(partition), self._keys.marks(partition), self._keys.calls]
-        return bool(await reached(self._take_script(keys=keys, args=arguments)))
+
+    async def _take_all(self, partitions: Sequence[int], arguments: Sequence[Sequence[int | bytes]]) -> list[bool]:
+        """Run `TAKE` for each partition, in one round trip; whether each did something."""
+        while arguments:
+            with reaching():
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    for partition, told in zip(partitions, arguments, strict=True):
+                        keys = [self._keys.progress(partition), self._keys.marks(partition), self._keys.calls]
+                        pipeline.evalsha(self._take_script.sha, len(keys), *keys, *told)
+                    try:
+                        return [bool(done) for done in await pipeline.execute()]
+                    except NoScriptError:  # nothing was done by any
+                        await self._redis.script_load(TAKE)
+        return []
 
     def _note(self, partition: int, through: int) -> None:
         """The views stand there now, or further."""
@@ -241,3 +296,15 @@ class RedisViews:
             self._seen[partition] = through
             if (waiting := self._waiting.pop(partition, None)) is not None:
                 waiting.set()
+
+
+def _groups(stretches: Mapping[int, _Stretch]) -> Iterator[dict[int, _Stretch]]:
+    """Partitions whose events go into Redis together: so many that they do not keep it for long."""
+    group: dict[int, _Stretch] = {}
+    for partition, stretch in stretches.items():
+        if group and sum(len(one.events) for one in group.values()) + len(stretch.events) > EVENTS_A_WRITE:
+            yield group
+            group = {}
+        group[partition] = stretch
+    if group:
+        yield group

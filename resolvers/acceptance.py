@@ -10,6 +10,7 @@ from bus.events import Event, Submitted
 from bus.fold import RequestState, fold
 from bus.ids import EventId, NewId, RequestId, TenantId
 from bus.log import EventLog
+from bus.tally import folded
 from scheduler.dispatcher import Dispatcher
 
 _SOURCE: Final = "covey/resolvers"
@@ -35,6 +36,11 @@ class Acceptance:
         self._under_way.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
+
+    async def standing(self, request_id: RequestId) -> RequestState | None:
+        """The request of this id as the log has it: where another submission of it came first, views may not know it
+        yet. May raise LogUnavailable."""
+        return await folded(self._log, request_id)
 
     async def close(self) -> None:
         """Wait for what is under way."""

@@ -120,7 +120,7 @@ class Submission:
         if state is not None:
             return Accepted(request=self._answers.request(state))
         # Another submission with the same key came first, between the look and the append.
-        earlier = await self._requests.get(caller.tenant_id, request_id)
+        earlier = await self._acceptance.standing(request_id)
         return _conflict() if earlier is None else await self._repeated(earlier, fingerprint)
 
     def _request_id(self, caller: Caller, given: GivenSubmission) -> RequestId:

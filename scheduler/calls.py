@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Final, assert_never
 
 from bus.events import Completed, Enqueued, EventData, Failed
-from bus.fold import RequestState
+from bus.failure import Failure, FailureKind
+from bus.fold import RequestState, RequestStatus
 from bus.ids import CallId
 from payer.outcome import Answer, Broken, Outcome, Rejection, Throttled, Unfinished, Unreachable
 from scheduler.admission import CallEnd
+
+CUT_OFF: Final = Failure(
+    code="INTERRUPTED",
+    kind=FailureKind.INTERNAL,
+    message="The call was cut off when the server that made it stopped; it is made again.",
+)
+"""Why a request gets another attempt whose call nobody makes any more."""
 
 
 def end_of(outcome: Outcome) -> CallEnd:
@@ -44,6 +52,13 @@ def next_events(
     if state.call_id != call_id and not isinstance(outcome, Answer | Rejection):
         return []
     return [_next_event(state, outcome, call_id, retry_delay_seconds, now)]
+
+
+def cut_off(state: RequestState) -> Sequence[EventData]:
+    """What brings a request whose call nobody makes back into the queue; nothing where it has no call."""
+    if state.status in (RequestStatus.SCHEDULED, RequestStatus.STARTED):
+        return [Enqueued(payer_id=state.payer_id, cause=CUT_OFF)]
+    return []
 
 
 def _next_event(

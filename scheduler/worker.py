@@ -17,13 +17,13 @@ from bus.clock import Clock
 from bus.errors import LogUnavailable, StateUnavailable
 from bus.events import Answered, Downtime, TimedOut
 from bus.failure import Failure, FailureKind
-from bus.fold import RequestState
-from bus.ids import RequestId
+from bus.fold import RequestState, RequestStatus
+from bus.ids import CallId, RequestId
 from bus.metrics import Metrics
 from bus.question import Question
 from payer.outcome import Answer, Outcome, Unfinished
 from scheduler.admission import Admission, BreakerChange, CallEnd, Grant, Settled
-from scheduler.calls import end_of, next_events, proven_over
+from scheduler.calls import cut_off, end_of, next_events, proven_over
 from scheduler.dispatcher import AGAIN_SECONDS, Dispatcher
 from scheduler.journal import Journal
 from scheduler.retries import RetryPolicy
@@ -37,6 +37,8 @@ _DEADLINE_PASSED: Final = Failure(
 _CALL_FAILED: Final = Failure(
     code="INTERNAL", kind=FailureKind.INTERNAL, message="The call failed by a fault of ours. Operators were told."
 )
+_HAND_OVER_SECONDS: Final = 5.0
+"""Redis and Kafka take milliseconds for it; where they are away, a stop does not wait for them."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -75,6 +77,7 @@ class Worker:
         self._metrics = metrics
         self._draining = False
         self._calls = Tasks(metrics)
+        self._asking: dict[CallId, tuple[Grant, asyncio.Task[None]]] = {}
         self._expiries = Tasks(metrics)
 
     async def run(self) -> None:
@@ -106,6 +109,30 @@ class Worker:
                     await tasks.settle()
         return len(self._calls)
 
+    async def hand_over(self) -> int:
+        """Leave the requests of calls still under way to other workers, at once instead of once this one has been silent
+        for long; how many calls that were. To be called after `drain`.
+
+        The calls keep their slots until their leases end. What cannot be handed over within some seconds is found by
+        the others' upkeep.
+        """
+        asking = dict(self._asking)
+        for _, task in asking.values():
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_HAND_OVER_SECONDS):
+                await asyncio.gather(*(self._leave(grant) for grant, _ in asking.values()))
+                await self._calls.settle()
+        return len(asking)
+
+    async def _leave(self, grant: Grant) -> None:
+        settled = await self._settle(grant, CallEnd.LOST, self._clock.monotonic())
+        await self._journal.write_surely(settled.waiters, cut_off)
+        still_open = await self._journal.still_open(settled.waiters)
+        await self._dispatcher.offer_again(
+            [request for request in still_open if request.state.status is RequestStatus.ENQUEUED]
+        )
+
     async def _decide(self) -> float | None:
         """Everything that may be done now; when to look again unless something changes."""
         now = self._clock.monotonic()
@@ -114,7 +141,9 @@ class Worker:
             self._expiries.spawn(self._expire(expired), "expire")
         while not self._draining and (grant := await self._admission.grant(now)) is not None:
             self._calls.spawn(self._call(grant), f"call {grant.call_id}")
-        return await self._admission.next_wakeup(now)
+        wakeup = await self._admission.next_wakeup(now)
+        # What is due is for others now.
+        return max(wakeup, now + AGAIN_SECONDS) if self._draining and wakeup is not None else wakeup
 
     async def _expire(self, request_ids: Sequence[RequestId]) -> None:
         await self._journal.write_surely(
@@ -126,7 +155,9 @@ class Worker:
         under_way = self._dispatcher.under_way(grant.call_id, grant.lease_expires)
         try:
             async with self._journal.holding(grant.waiters) as held:
-                waiting = await self._journal.write(held, under_way)
+                await self._journal.write(held, under_way)
+                # Not: those for whom it was written. Another writer may have come between two of the events.
+                waiting = [request for request in held if request.state.call_id == grant.call_id]
         except (LogUnavailable, StateUnavailable):
             waiting = []
         if not waiting:
@@ -139,7 +170,7 @@ class Worker:
             outcome: Outcome = Unfinished(failure=_CALL_FAILED, timed_out=False)
             end = CallEnd.NOT_MADE
         else:
-            outcome = await self._ask(leader)
+            outcome = await self._asked(grant, leader)
             end = end_of(outcome)
         ended = self._clock.monotonic()
         self._metrics.call_seconds.labels(end).observe(ended - began)
@@ -148,6 +179,15 @@ class Worker:
         await self._conclude(grant, leader, outcome, settled.waiters)
         if settled.breaker is not None:
             await self._tell(settled.breaker)
+
+    async def _asked(self, grant: Grant, leader: RequestState) -> Outcome:
+        asking = asyncio.current_task()
+        assert asking is not None
+        self._asking[grant.call_id] = (grant, asking)
+        try:
+            return await self._ask(leader)
+        finally:
+            del self._asking[grant.call_id]
 
     async def _ask(self, leader: RequestState) -> Outcome:
         try:

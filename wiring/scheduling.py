@@ -26,7 +26,7 @@ from scheduler.worker import Worker
 from setting_kinds import LOOPBACK
 from settings import Settings
 from wiring.foundation import Foundation
-from wiring.shared import SharedStore
+from wiring.shared import SharedStore, views_whole
 from wiring.store import Chore, Store
 
 _PAYER_IDLE_SECONDS: Final = 4.0
@@ -135,7 +135,7 @@ def _desk(base: Foundation, shared: SharedStore, log: EventLog) -> _Desk:
         journal=journal,
         admission=admission,
         dispatcher=dispatcher,
-        views_whole=lambda: shared.rebuild.whole,
+        views_whole=lambda: views_whole(shared),
         clock=clock,
     )
     return _Desk(admission, journal, dispatcher, upkeep)

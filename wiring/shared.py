@@ -44,6 +44,8 @@ from wiring.store import Store
 
 _REBUILD_LEASE_SECONDS: Final = 15.0
 _FORGET_SECONDS: Final = 3600.0
+_BEHIND_SECONDS: Final = 1.0
+"""What a reader that goes on reading has taken by then was no reason to send anybody away."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -71,6 +73,7 @@ class SharedStore(NamedTuple):
     log: KafkaLog
     """As it is: `store.log` also waits for the views."""
     rebuild: Rebuild
+    reader: KafkaReader
     redis: Redis
     keys: RedisKeys
     listeners: Listeners
@@ -172,10 +175,16 @@ async def shared_store(base: Foundation) -> AsyncIterator[SharedStore]:
             store=store,
             log=log,
             rebuild=rebuild,
+            reader=reader,
             redis=redis,
             keys=keys,
             listeners=listeners,
         )
+
+
+async def views_whole(shared: SharedStore) -> bool:
+    """Whether the views hold all that the log had when this was asked. May raise LogUnavailable, StateUnavailable."""
+    return await shared.reader.caught_up(_BEHIND_SECONDS) and await shared.rebuild.whole_now()
 
 
 @asynccontextmanager
@@ -206,7 +215,7 @@ async def _log_away(log: EventLog) -> str | None:
 
 async def _behind(reader: KafkaReader) -> str | None:
     try:
-        return None if await reader.caught_up() else "The reader is behind the log."
+        return None if await reader.caught_up(_BEHIND_SECONDS) else "The reader is behind the log."
     except CoveyError as error:
         return str(error)
 

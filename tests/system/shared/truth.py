@@ -40,7 +40,7 @@ class Truth:
         )
 
     def agrees(self, request_id: str, items: Sequence[Mapping[str, object]]) -> bool:
-        """Whether a client that followed from the first event saw each event once and in order, or was told of a Gap."""
+        """Whether a client that followed from the first event saw each once and in order, or was told of a Gap."""
         expected = [str(one.event.id) for one in self.counted[request_id]]
         seen = [item["id"] for item in items if item["__typename"] == "CoverageRequestEvent"]
         if items and items[-1]["__typename"] == "Gap":
@@ -50,21 +50,18 @@ class Truth:
 
 async def records(kafka: str, topic: str) -> list[ConsumerRecord[bytes, bytes]]:
     """Everything in a topic now, each partition in its order."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
     await consumer.start()
     try:
-        consumer.subscribe([topic])
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-        consumer.unsubscribe()
-        consumer.assign(partitions)
+        partitions = sorted(consumer.assignment())
         ends = await consumer.end_offsets(partitions)
-        found = []
-        for partition in partitions:
-            consumer.seek(partition, 0)
+        found: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]] = {partition: [] for partition in partitions}
         while any([await consumer.position(each) < ends[each] for each in partitions]):
-            for batch in (await consumer.getmany(timeout_ms=500)).values():
-                found += batch
-        return found
+            for partition, batch in (await consumer.getmany(timeout_ms=500)).items():
+                found[partition] += batch
+        return [record for partition in partitions for record in found[partition]]
     finally:
         await consumer.stop()
 
