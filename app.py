@@ -90,7 +90,9 @@ def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain
         try:
             status = await dispatcher.status()
         except StateUnavailable:
+            base.metrics.state_reachable.set(0)
             return  # the other metrics are told all the same
+        base.metrics.state_reachable.set(1)
         base.metrics.slots.labels("held").set(status.held)
         base.metrics.slots.labels("free").set(max(0, status.slots - status.held))
         for waiting in status.classes:
