@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -18,6 +19,8 @@ _SPECIFICATION: Final = "1.0"
 _PLAIN: Final = "application/json"
 _SEALED: Final = "application/octet-stream"
 _POSITIVE: Final = 0x7FFFFFFF
+_KEYS_REMEMBERED: Final = 65_536
+"""The hash is Python's own work, and asked for with every record that is read."""
 
 
 class Place(NamedTuple):
@@ -41,6 +44,7 @@ def member_key(tenant_id: TenantId, member_id: MemberId) -> bytes:
     return msgspec.json.encode([tenant_id, member_id])
 
 
+@lru_cache(_KEYS_REMEMBERED)
 def partition_of(key: bytes, partitions: int) -> int:
     """Where Kafka's own clients put a record of this key, so that other writers agree with us."""
     number: int = (murmur2(key) & _POSITIVE) % partitions

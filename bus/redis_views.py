@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 from msgspec import Struct
@@ -26,7 +26,7 @@ from bus.fold import RequestState
 from bus.ids import RequestId, TenantId
 from bus.redis_connection import reached, reaching
 from bus.redis_keys import RedisKeys, hour
-from bus.redis_scripts import BEGIN, TAKE
+from bus.redis_scripts import BEGIN, STANDING, TAKE
 from bus.redis_todo import Keeping, Todo
 from bus.redis_values import RedisValues
 
@@ -80,6 +80,7 @@ class RedisViews:
         self._values = values
         self._clock = clock
         self._keeping = keeping
+        self._standing_script = redis.register_script(STANDING)
         self._take_script = redis.register_script(TAKE)
         self._begin_script = redis.register_script(BEGIN)
         self._taken: dict[int, int] = {}
@@ -219,9 +220,10 @@ class RedisViews:
                 else:
                     work[partition] = _Stretch(standing.through, fresh)
                     arguments.append(self._todo(partition, work[partition], standing.states))
-            # Where another instance was faster nothing was done, and is looked at again.
-            for (partition, stretch), done in zip(work.items(), await self._take_all([*work], arguments), strict=True):
-                if done:
+            keys = [[self._keys.progress(one), self._keys.marks(one), self._keys.calls] for one in work]
+            taken = await self._all(TAKE, self._take_script.sha, keys, arguments)
+            for (partition, stretch), done in zip(work.items(), taken, strict=True):
+                if done:  # else another instance was faster, and what is left is looked at again
                     reached_by[partition] = stretch.events[-1].position
         for partition, through in reached_by.items():
             self._note(partition, through)
@@ -233,18 +235,17 @@ class RedisViews:
             partition: list({one.event.request_id for one in stretch.events if one.event.request_id is not None})
             for partition, stretch in stretches.items()
         }
-        with reaching():
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                for partition, request_ids in requests.items():
-                    pipeline.hget(self._keys.progress(partition), "through")
-                    for request_id in request_ids:
-                        pipeline.hmget(self._keys.request(request_id), ["t", "s"])
-                found = iter(await pipeline.execute())
+        keys = [
+            [self._keys.progress(partition), *(self._keys.request(request_id) for request_id in request_ids)]
+            for partition, request_ids in requests.items()
+        ]
+        found = await self._all(STANDING, self._standing_script.sha, keys, [()] * len(keys))
         return {
             partition: _Standing(
-                int(next(found) or 0), {request_id: self._state(*next(found)) for request_id in request_ids}
+                int(through or 0),
+                {request_id: self._state(*kept) for request_id, kept in zip(request_ids, states, strict=True)},
             )
-            for partition, request_ids in requests.items()
+            for (partition, request_ids), (through, *states) in zip(requests.items(), found, strict=True)
         }
 
     def _state(self, tenant: bytes | None, state: bytes | None) -> RequestState | None:
@@ -276,18 +277,19 @@ class RedisViews:
             *values,
         ]
 
-    async def _take_all(self, partitions: Sequence[int], arguments: Sequence[Sequence[int | bytes]]) -> list[bool]:
-        """Run `TAKE` for each partition, in one round trip; whether each did something."""
-        while arguments:
+    async def _all(
+        self, script: str, sha: str, keys: Sequence[Sequence[str]], arguments: Sequence[Sequence[int | bytes]]
+    ) -> list[Any]:
+        """Run a script many times, in one round trip."""
+        while keys:
             with reaching():
                 async with self._redis.pipeline(transaction=False) as pipeline:
-                    for partition, told in zip(partitions, arguments, strict=True):
-                        keys = [self._keys.progress(partition), self._keys.marks(partition), self._keys.calls]
-                        pipeline.evalsha(self._take_script.sha, len(keys), *keys, *told)
+                    for own_keys, own_arguments in zip(keys, arguments, strict=True):
+                        pipeline.evalsha(sha, len(own_keys), *own_keys, *own_arguments)
                     try:
-                        return [bool(done) for done in await pipeline.execute()]
-                    except NoScriptError:  # nothing was done by any
-                        await self._redis.script_load(TAKE)
+                        return list(await pipeline.execute())
+                    except NoScriptError:  # Redis has forgotten it, and has done nothing
+                        await self._redis.script_load(script)
         return []
 
     def _note(self, partition: int, through: int) -> None:

@@ -77,7 +77,7 @@ class Worker:
         self._metrics = metrics
         self._draining = False
         self._calls = Tasks(metrics)
-        self._asking: dict[CallId, tuple[Grant, asyncio.Task[None]]] = {}
+        self._asking: dict[CallId, tuple[Grant, asyncio.Task[Outcome]]] = {}
         self._expiries = Tasks(metrics)
 
     async def run(self) -> None:
@@ -110,8 +110,8 @@ class Worker:
         return len(self._calls)
 
     async def hand_over(self) -> int:
-        """Leave the requests of calls still under way to other workers, at once instead of once this one has been silent
-        for long; how many calls that were. To be called after `drain`.
+        """Leave the requests of calls still under way to other workers, which else take them up once this one has been
+        silent for long; how many calls that were. To be called after `drain`.
 
         The calls keep their slots until their leases end. What cannot be handed over within some seconds is found by
         the others' upkeep.
@@ -181,11 +181,10 @@ class Worker:
             await self._tell(settled.breaker)
 
     async def _asked(self, grant: Grant, leader: RequestState) -> Outcome:
-        asking = asyncio.current_task()
-        assert asking is not None
+        asking = asyncio.create_task(self._ask(leader), name=f"ask {grant.call_id}")
         self._asking[grant.call_id] = (grant, asking)
         try:
-            return await self._ask(leader)
+            return await asking
         finally:
             del self._asking[grant.call_id]
 

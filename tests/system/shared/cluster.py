@@ -132,10 +132,14 @@ async def cluster(
     replication: int = 1,
     speed: float = SPEED,
     keep: bool = False,
+    links: Mapping[str, str] | None = None,
     **given: str,
 ) -> AsyncIterator[Cluster]:
-    """Topics of its own, and a simulator; nothing else runs yet. `given` are settings by name without COVEY_; with
-    `keep` the topics are left to a Kafka that is thrown away itself."""
+    """Topics of its own, and a simulator; nothing else runs yet.
+
+    `links` and `given` are settings by name without COVEY_; with `keep` the topics are left to a Kafka that is thrown
+    away itself.
+    """
     prefix = f"test-{random_id()[:12]}."
     issuer = Issuer()
     async with AsyncExitStack() as stack:
@@ -152,6 +156,7 @@ async def cluster(
             "jwt_public_key": issuer.public_key,
             "log_level": "warning",
             **SHORT,
+            **(links or {}),
             **given,
         }
         env = {f"COVEY_{name.upper()}": value for name, value in settings.items()}

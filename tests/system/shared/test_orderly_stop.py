@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.system.program import STATUS, close_code, question, subscribe
+from tests.system.program import FOLLOW, close_code, question, subscribe
 from tests.system.shared.cluster import cluster, own_redis
-from tests.system.shared.roaming import MEMBER_EVENTS, Roaming, items_of
+from tests.system.shared.roaming import MEMBER_EVENTS, items_of
 from tests.system.shared.truth import truth
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
@@ -47,18 +47,26 @@ async def test_a_gateway_sends_its_clients_to_the_other_one(tmp_path: Path, kafk
 
 
 async def test_a_worker_ends_its_calls_or_hands_them_over(tmp_path: Path, kafka_address: str) -> None:
-    settings = {"drain_seconds": "2", "lease_seconds": "60", "call_timeout_seconds": "50"}
     async with (
         own_redis(tmp_path) as redis,
-        cluster(tmp_path, kafka_address, redis.url, speed=20, **settings) as together,
+        cluster(
+            tmp_path,
+            kafka_address,
+            redis.url,
+            speed=20,
+            drain_seconds="2",
+            lease_seconds="60",
+            call_timeout_seconds="50",
+        ) as together,
     ):
         gateway, leaving = await asyncio.gather(together.serve(), together.worker())
         client = together.client(gateway)
         quick = await client.submitted(question("m-1", "SIMOK"))
         long = await client.submitted(question("m-1", "SIMHANG"))
         async with asyncio.timeout(20):
-            while (await together.stats())["in_flight"] < 1 or (await _status(client, long)) != "STARTED":
-                await asyncio.sleep(0.05)
+            async for item in client.items(0, FOLLOW, "coverageRequestEvents", id=long):
+                if item["type"] == "STARTED":
+                    break
         staying = await together.worker()
 
         leaving.signal(signal.SIGTERM)
@@ -76,7 +84,3 @@ async def test_a_worker_ends_its_calls_or_hands_them_over(tmp_path: Path, kafka_
     assert told.endings[long] == 1
     assert told.states[long].attempt == 2
     assert stats["max_in_flight"] <= 15
-
-
-async def _status(client: Roaming, request_id: str) -> str:
-    return str((await client.execute(STATUS, id=request_id))["coverageRequest"]["status"])

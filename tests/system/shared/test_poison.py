@@ -42,6 +42,6 @@ async def test_records_that_nobody_can_read_stop_no_instance(tmp_path: Path, kaf
 
 
 async def _write(kafka: str, topic: str, partition: int, value: bytes, headers: list[str]) -> None:
-    command = ["kcat", "-P", "-b", kafka, "-t", topic, "-p", str(partition), "-D", "", *headers]
+    command = ["kcat", "-P", "-b", kafka, "-t", topic, "-p", str(partition), *headers]
     done = await asyncio.to_thread(subprocess.run, command, input=value, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
