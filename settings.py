@@ -49,6 +49,12 @@ PREFIX: Final = "COVEY_"
 VENDOR_HOLD_SECONDS: Final = 120.0
 """Stedi may hold a connection that long before it answers; a call given up earlier goes on being counted."""
 _ENV_FILE: Final = Path(".env")
+_PAIRS: Final = (
+    ("kafka_username", "kafka_password"),
+    ("kafka_certificate", "kafka_key"),
+    ("redis_certificate", "redis_key"),
+    ("provider_npi", "provider_name"),
+)
 
 
 class SettingsInvalid(CoveyError):
@@ -257,12 +263,9 @@ class Settings(BaseSettings):
             yield self._out_of_order("cache_stale_seconds", "cache_fresh_seconds", "{} or more", "{} or less")
         if self.shared != (self.state != MEMORY):
             yield "COVEY_LOG and COVEY_STATE do not match; allowed: kafka:// with redis://, sqlite:/// with memory:"
-        if (self.kafka_username is None) != (self.kafka_password is None):
-            yield "COVEY_KAFKA_USERNAME and COVEY_KAFKA_PASSWORD: one is set; allowed: both, or neither"
-        if (self.kafka_certificate is None) != (self.kafka_key is None):
-            yield "COVEY_KAFKA_CERTIFICATE and COVEY_KAFKA_KEY: one is set; allowed: both, or neither"
-        if (self.redis_certificate is None) != (self.redis_key is None):
-            yield "COVEY_REDIS_CERTIFICATE and COVEY_REDIS_KEY: one is set; allowed: both, or neither"
+        for one, other in _PAIRS:
+            if (getattr(self, one) is None) != (getattr(self, other) is None):
+                yield f"{_variable(one)} and {_variable(other)}: one is set; allowed: both, or neither"
         if not self.kafka_tls and (self.kafka_ca or self.kafka_certificate):
             yield "COVEY_KAFKA_CA and COVEY_KAFKA_CERTIFICATE are of use with COVEY_KAFKA_TLS=true only"
         if not self.state.startswith("rediss:") and (self.redis_ca or self.redis_certificate):
@@ -271,8 +274,6 @@ class Settings(BaseSettings):
             yield self._out_of_order("topic_min_in_sync", "topic_replication", "no more than {}", "{} or more")
         if self.jwt_jwks_url and self.jwt_public_key:
             yield "COVEY_JWT_JWKS_URL and COVEY_JWT_PUBLIC_KEY are both set; allowed: one of them"
-        if (self.provider_npi is None) != (self.provider_name is None):
-            yield "COVEY_PROVIDER_NPI and COVEY_PROVIDER_NAME: one is set; allowed: both, or neither"
 
     def _out_of_order(self, name: str, other: str, of_it: str, of_the_other: str) -> str:
         """Of two settings that do not go together the one that was set is wrong, not the other's default."""

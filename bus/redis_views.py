@@ -166,6 +166,13 @@ class RedisViews:
 
         Who answers a write only then lets its caller read it on any instance.
         """
+        try:
+            async with asyncio.timeout(within_seconds + _LOOK_AGAIN_SECONDS):  # Redis may be there, and not answer
+                return await self._shown(recorded, within_seconds)
+        except TimeoutError:
+            return False
+
+    async def _shown(self, recorded: Recorded, within_seconds: float) -> bool:
         deadline = self._clock.monotonic() + within_seconds
         try:
             while self._seen.get(recorded.partition, 0) < recorded.position:

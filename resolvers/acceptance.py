@@ -37,10 +37,11 @@ class Acceptance:
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
-    async def standing(self, request_id: RequestId) -> RequestState | None:
-        """The request of this id as the log has it: where another submission of it came first, views may not know it
-        yet. May raise LogUnavailable."""
-        return await folded(self._log, request_id)
+    async def standing(self, tenant_id: TenantId, request_id: RequestId) -> RequestState | None:
+        """The tenant's request of this id as the log has it: where another submission of it came first, views may not
+        know it yet. May raise LogUnavailable."""
+        state = await folded(self._log, request_id)
+        return state if state is not None and state.tenant_id == tenant_id else None
 
     async def close(self) -> None:
         """Wait for what is under way."""

@@ -21,12 +21,15 @@ from bus.ids import CallId, RequestId, TenantId
 from bus.metrics import Metrics
 from scheduler.admission import Admission, AdmissionStatus, Ask, Joined, Place
 from scheduler.calls import CUT_OFF
-from scheduler.errors import AlreadyFinished
+from scheduler.errors import AlreadyFinished, QueueFull
 from scheduler.journal import Journal, NextEvents, OpenRequest
 from scheduler.tasks import Tasks
 
 AGAIN_SECONDS: Final = 1.0
 """How long what could not be recorded or decided waits before it is tried again."""
+_MOST_LATER: Final = 1_000
+"""Requests that may wait for an admission that is away; each tries again every second."""
+_LATER_RETRY_SECONDS: Final = 30
 _LONGEST_DEADLINE_SECONDS: Final = 600.0
 """The contract's longest deadline; what is left of one is never more, even if the clock jumped back."""
 
@@ -50,8 +53,11 @@ class Dispatcher:
 
     async def room(self, tenant_id: TenantId, priority: Priority) -> None:
         """Raises QueueFull where a request would not be taken now."""
-        with suppress(StateUnavailable):
+        try:
             await self._admission.room(tenant_id, priority)
+        except StateUnavailable:
+            if len(self.later) >= _MOST_LATER:
+                raise QueueFull(_LATER_RETRY_SECONDS) from None
 
     async def accept(self, state: RequestState) -> RequestState:
         """Queue a request whose `rte.submitted` is durable; the request, with its place in the queue.

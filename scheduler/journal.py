@@ -92,10 +92,10 @@ class Journal:
             yield [request for request in wanted.values() if not request.state.status.terminal]
 
     async def write(self, requests: Sequence[OpenRequest], next_events: NextEvents) -> list[OpenRequest]:
-        """Append the next events of every request (whose locks are held) as one durable step.
+        """Append the next events of every request, whose locks are held.
 
-        Returns the requests for which they were written; one that ended is forgotten. Raises LogUnavailable with
-        nothing written.
+        Returns the requests for which they were written; one that ended is forgotten. On LogUnavailable nothing is
+        known to be written; where something was (Kafka), the same again does no harm: the fold counts the first.
         """
         written: list[OpenRequest] = []
         pending = [*requests]
@@ -107,8 +107,13 @@ class Journal:
             for request, batch in batches.items():
                 if not batch:
                     continue
+                stood_at = request.state.sequence
                 if await self._advance(request, [next(results) for _ in batch]):
                     written.append(request)
+                elif request.state.sequence == stood_at:
+                    # Refused, and yet nobody came first: the log lost the request's beginning. Nothing can follow.
+                    _logger.error("request_lost_its_beginning", request_id=request.state.request_id)
+                    self._open.pop(request.state.request_id, None)
                 elif not request.state.status.terminal:
                     pending.append(request)
         return written

@@ -19,7 +19,7 @@ from bus.fold import RequestState, RequestStatus
 from bus.ids import RequestId
 from bus.log import EventLog, RequestView
 from scheduler.admission import RENEWAL_SECONDS, Admission
-from scheduler.calls import cut_off
+from scheduler.calls import cut_off, timed_out
 from scheduler.dispatcher import Dispatcher
 from scheduler.journal import Journal, NextEvents
 
@@ -154,14 +154,16 @@ class Upkeep:
                 case RequestStatus.SUBMITTED:
                     mend = still > _STILL
                 case RequestStatus.ENQUEUED:
-                    mend = _STILL < still < _LOOKED_AFTER or now > state.deadline + _STILL
+                    mend = _STILL < still < _LOOKED_AFTER
                 case RequestStatus.SCHEDULED | RequestStatus.STARTED:
                     mend = state.lease_expires_at is None or now > state.lease_expires_at + _STILL
                 case RequestStatus.COMPLETED | RequestStatus.FAILED | RequestStatus.TIMEOUT | RequestStatus.CANCELLED:
                     mend = False
                 case _:
                     assert_never(state.status)
-            if mend:
+            if now > state.deadline + _STILL:  # no worker is left that would have told it
+                await self._journal.write_surely([state.request_id], timed_out)
+            elif mend:
                 await self._journal.write_surely([state.request_id], _unless_moved(state))
                 await self._offer([state.request_id])
 

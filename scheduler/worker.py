@@ -15,25 +15,20 @@ import structlog
 
 from bus.clock import Clock
 from bus.errors import LogUnavailable, StateUnavailable
-from bus.events import Answered, Downtime, TimedOut
+from bus.events import Answered, Downtime
 from bus.failure import Failure, FailureKind
 from bus.fold import RequestState, RequestStatus
 from bus.ids import CallId, RequestId
 from bus.metrics import Metrics
 from bus.question import Question
-from payer.outcome import Answer, Outcome, Unfinished
+from payer.outcome import Answer, Outcome, Rejection, Unfinished
 from scheduler.admission import Admission, BreakerChange, CallEnd, Grant, Settled
-from scheduler.calls import cut_off, end_of, next_events, proven_over
+from scheduler.calls import cut_off, end_of, next_events, proven_over, timed_out
 from scheduler.dispatcher import AGAIN_SECONDS, Dispatcher
 from scheduler.journal import Journal
 from scheduler.retries import RetryPolicy
 from scheduler.tasks import Tasks
 
-_DEADLINE_PASSED: Final = Failure(
-    code="DEADLINE",
-    kind=FailureKind.DEADLINE,
-    message="No answer came within the time this request was given. Ask again, with a later deadline.",
-)
 _CALL_FAILED: Final = Failure(
     code="INTERNAL", kind=FailureKind.INTERNAL, message="The call failed by a fault of ours. Operators were told."
 )
@@ -146,9 +141,7 @@ class Worker:
         return max(wakeup, now + AGAIN_SECONDS) if self._draining and wakeup is not None else wakeup
 
     async def _expire(self, request_ids: Sequence[RequestId]) -> None:
-        await self._journal.write_surely(
-            request_ids, lambda state: [TimedOut(payer_id=state.payer_id, failure=_DEADLINE_PASSED)]
-        )
+        await self._journal.write_surely(request_ids, timed_out)
 
     async def _call(self, grant: Grant) -> None:
         """One call, from its lease to its end. Nothing is sent before the log knows that it may be."""
@@ -174,9 +167,18 @@ class Worker:
             end = end_of(outcome)
         ended = self._clock.monotonic()
         self._metrics.call_seconds.labels(end).observe(ended - began)
-        settled = await self._settle(grant, end, ended)
+        try:
+            settled, told = await self._admission.settle(grant.call_id, end, ended), False
+        except StateUnavailable:
+            # What the payer said is told all the same; only the slot waits.
+            told = isinstance(outcome, Answer | Rejection)
+            if told:
+                await self._conclude(grant, leader, outcome, grant.waiters)
+            settled = await self._settle(grant, end, ended)
         self._dispatcher.changed.set()
-        await self._conclude(grant, leader, outcome, settled.waiters)
+        rest = [request_id for request_id in settled.waiters if not (told and request_id in grant.waiters)]
+        if rest or not told:
+            await self._conclude(grant, leader, outcome, rest)
         if settled.breaker is not None:
             await self._tell(settled.breaker)
 

@@ -6,10 +6,12 @@ from itertools import product
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from bus.events import CacheMode, Priority, Purpose
+from bus.errors import StateUnavailable
+from bus.events import CacheMode, Priority, Purpose, Topic
 from bus.fold import RequestStatus
-from bus.ids import MemberId, TenantId
+from bus.ids import EventId, MemberId, TenantId, derived_id
 from delivery.caller import Caller, Role
 from resolvers.answers import CoverageSource
 from resolvers.refusal import Invalid, RefusalReason, Refused
@@ -267,12 +269,24 @@ def test_of_concurrent_submissions_with_one_key_the_first_wins_and_the_others_co
 
 def test_a_key_whose_request_is_another_tenants_by_chance_is_a_conflict() -> None:
     async def scenario(world: World) -> None:
-        world.log.get = _nothing  # type: ignore[method-assign] # as if the id stood in the log for somebody else
-        await world.submit(idempotency_key="k")
-        refused(await world.submit(idempotency_key="k"), RefusalReason.IDEMPOTENCY_CONFLICT)
+        asker = service()
+        await world.submit(asker)
+        (first, *_) = await world.log.read(Topic.RTE, after=0, limit=1)
+        taken = derived_id("submit", asker.tenant_id, asker.subject, "k")
+        await world.log.append([replace(first.event, id=EventId("x"), subject=taken, tenant_id=TenantId("other"))])
+        refused(await world.submit(asker, idempotency_key="k"), RefusalReason.IDEMPOTENCY_CONFLICT)
 
-    async def _nothing(tenant_id: TenantId, request_id: Any) -> None:
-        return None
+    in_world(scenario)
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_without_the_view_of_requests_members_are_served_all_the_same(key: str | None) -> None:
+    async def away(*_: Any) -> Any:
+        raise StateUnavailable("Redis is away.")
+
+    async def scenario(world: World) -> None:
+        world.log.get = world.log.people_asked_about = away  # type: ignore[method-assign] # as with views in Redis
+        assert isinstance(await world.submit(idempotency_key=key), Accepted)
 
     in_world(scenario)
 
