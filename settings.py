@@ -101,9 +101,7 @@ class Settings(BaseSettings):
     kafka_key: Path | None = Field(None, description="PEM file of its private key; goes with the certificate.")
     kafka_username: str | None = Field(None, min_length=1, description="Account at Kafka (SASL/SCRAM).")
     kafka_password: SecretStr | None = Field(None, description="The account's password; goes with the name.")
-    kafka_scram: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = Field(
-        "SCRAM-SHA-512", description="How the password is proven to Kafka."
-    )
+    kafka_scram: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = Field("SCRAM-SHA-512", description="How it is proven.")
     topic_prefix: TopicPrefix = Field(
         "", description="Begins the names of Kafka's topics: several Coveys, one cluster."
     )
@@ -126,11 +124,7 @@ class Settings(BaseSettings):
     redis_username: str | None = Field(None, min_length=1, description="ACL user at Redis.")
     redis_password: SecretStr | None = Field(None, description="The ACL user's password.")
     redis_lag_seconds: float = Field(
-        10,
-        ge=0,
-        le=300,
-        description="The latest writes that a failover of Redis may lose: `min-replicas-max-lag` or more. A worker that"
-        " starts waits as long for its first slot.",
+        10, ge=0, le=300, description="Writes that a failover of Redis may lose; a worker's first slot waits so long."
     )
     log_level: Level = Field(LogLevel.INFO, description="The least grave lines that are written to stderr.")
 

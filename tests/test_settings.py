@@ -220,6 +220,11 @@ def test_an_unknown_setting_like_no_other_is_told_without_a_guess(monkeypatch: p
         ({"COVEY_LOG": "kafka://127.0.0.1:9092"}, "COVEY_LOG and COVEY_STATE do not match"),
         ({"COVEY_STATE": "redis://127.0.0.1:6379/0"}, "COVEY_LOG and COVEY_STATE do not match"),
         ({"COVEY_KAFKA_USERNAME": "covey"}, "COVEY_KAFKA_USERNAME and COVEY_KAFKA_PASSWORD"),
+        ({"COVEY_KAFKA_KEY": "key.pem"}, "COVEY_KAFKA_CERTIFICATE and COVEY_KAFKA_KEY"),
+        ({"COVEY_REDIS_KEY": "key.pem"}, "COVEY_REDIS_CERTIFICATE and COVEY_REDIS_KEY"),
+        ({"COVEY_KAFKA_CA": "ca.pem"}, "COVEY_KAFKA_CA and COVEY_KAFKA_CERTIFICATE"),
+        ({"COVEY_REDIS_CA": "ca.pem"}, "COVEY_REDIS_CA and COVEY_REDIS_CERTIFICATE"),
+        ({"COVEY_KAFKA_SCRAM": "PLAIN"}, "COVEY_KAFKA_SCRAM"),
         ({"COVEY_TOPIC_REPLICATION": "1"}, "COVEY_TOPIC_REPLICATION"),
     ],
 )
