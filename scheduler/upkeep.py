@@ -122,7 +122,7 @@ class Upkeep:
 
     async def _restore(self) -> None:
         """Put back what shared admission may have forgotten: slots, breakers, and the queue."""
-        if not (self._restore_due):
+        if not (self._restore_due and await self._views_whole()):
             return
         self._restore_due = False
         try:

@@ -285,8 +285,8 @@ def test_without_the_view_of_requests_members_are_served_all_the_same(key: str |
         raise StateUnavailable("Redis is away.")
 
     async def scenario(world: World) -> None:
-        world.log.get = away  # type: ignore[method-assign] # as with views in Redis
-        world.log.people_asked_about = away  # type: ignore[method-assign] # the same
+        world.log.get = away  # type: ignore[method-assign, assignment] # as with views in Redis
+        world.log.people_asked_about = away  # type: ignore[method-assign, assignment] # the same
         assert isinstance(await world.submit(idempotency_key=key), Accepted)
 
     in_world(scenario)
