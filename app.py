@@ -7,7 +7,7 @@ import gc
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from random import SystemRandom
 from typing import Final, NamedTuple
@@ -53,6 +53,8 @@ _COLLECTOR_THRESHOLDS: Final = (3_000, 10, 1_000)
 """CPython's defaults collect too often for a busy gateway; at 100,000 the cycles that graphql-core leaves behind were
 seen to pile up to stalls of 100 ms."""
 _BACKLOG: Final = 2048
+_RESTORE_SECONDS: Final = 15.0
+"""How long a start waits for what instances share; who connects meanwhile waits too."""
 
 
 def _use_cases(
@@ -82,13 +84,16 @@ def _use_cases(
     )
 
 
-def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain) -> Probes:
+def _probes(base: Foundation, store: Store, scheduling: Scheduling, drain: Drain) -> Probes:
+    async def restoring() -> str | None:
+        return None if all(one.is_set() for one in scheduling.restored) else "What instances share is being read."
+
     async def draining() -> str | None:
         return "This instance is going away." if drain.active else None
 
     async def measure() -> None:
         try:
-            status = await dispatcher.status()
+            status = await scheduling.dispatcher.status()
         except StateUnavailable:
             base.metrics.state_reachable.set(0)
             return  # the other metrics are told all the same
@@ -98,7 +103,7 @@ def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain
         for waiting in status.classes:
             base.metrics.queue.labels(waiting.priority).set(waiting.waiting)
 
-    return Probes(checks={"drain": draining, **store.checks}, metrics=base.metrics, refresh=measure)
+    return Probes(checks={"drain": draining, "start": restoring, **store.checks}, metrics=base.metrics, refresh=measure)
 
 
 class Program(NamedTuple):
@@ -108,6 +113,7 @@ class Program(NamedTuple):
     drain: Drain
     workers: Sequence[Worker]
     chores: Mapping[str, Chore]
+    restored: Sequence[asyncio.Event]
     metrics: Metrics
 
 
@@ -167,10 +173,11 @@ async def assembled(
             connections=connections,
             drain=drain,
         )
-        probes = _probes(base, store, dispatcher, drain)
+        probes = _probes(base, store, scheduling, drain)
         app = site([*(routes if role.gateway else ()), *probes.routes()], allowed_origins=settings.allowed_origins)
         try:
-            yield Program(app, drain, scheduling.workers, {**scheduling.chores, **store.chores}, base.metrics)
+            chores = {**scheduling.chores, **store.chores}
+            yield Program(app, drain, scheduling.workers, chores, scheduling.restored, base.metrics)
         finally:
             await use_cases.acceptance.close()
 
@@ -211,6 +218,10 @@ async def serve(
             )
             server = DrainingServer(config, partial(_drain, program, settings.drain_seconds))
             gc.freeze()
+            with suppress(TimeoutError):  # where Redis is away, it goes without
+                async with asyncio.timeout(_RESTORE_SECONDS):
+                    for restored in program.restored:
+                        await restored.wait()
             if on_ready is not None:
                 on_ready(url)
             stopping = side_tasks.create_task(_stop(server, stop or asyncio.Event()), name="stop")

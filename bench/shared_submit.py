@@ -28,9 +28,11 @@ import uvloop
 from bench.load import Times, paced, saturated
 from bench.report import Figure, report
 from bench.servers import Server, covey, cpu_seconds, serve, service_token, shared, silent_payer, until_ready
-from bench.submit import CONNECTIONS, submit_body
+from bench.submit import submit_body
 
 PACE: Final = 300
+CONNECTIONS: Final = 192
+"""So many that a gateway computes all the time: a submit goes through Kafka and Redis, and waits there meanwhile."""
 CORES_FOR_TWO: Final = 5
 """Two gateways, Kafka, Redis and the load: on fewer cores they take from each other what the second would add."""
 _ACCEPTED: Final = b"CoverageRequestAccepted"

@@ -252,7 +252,7 @@ class KafkaLog:
         except TimeoutError:
             pass  # the reader is late; Kafka is not
         try:
-            events = await self._reading.of_request(request_id, after=0, place=place)
+            events = await self._reading.of_request(request_id, after=0, place=place, through=recorded.position)
         except LogUnavailable:
             return True  # it is durable; should another have been first, every reader knows
         before: RequestState | None = None

@@ -32,7 +32,7 @@ from bus.redis_values import RedisValues
 
 EVENTS_A_WRITE: Final = 200
 """A write keeps Redis from everything else; so many take it about two milliseconds."""
-_LOOK_AGAIN_SECONDS: Final = 0.025
+_LOOK_AGAIN_SECONDS: Final = 0.1
 """Who waits for an event hears of it when this instance has read it; its reader may stand still, and others not."""
 _LOG: Final = structlog.get_logger(__name__)
 

@@ -158,7 +158,7 @@ class RedisAdmission:
     async def vouch(self, now: float) -> None:
         """See Admission. Nothing where the state was lost since the last `renew`: what was read before may be of that
         state, and is looked at again once `renew` has told."""
-        while True:
+        while not self._state_lost:
             answer = await self._decisions.take("vouch", "", {}, now)
             if answer.done:
                 return

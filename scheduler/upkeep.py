@@ -59,6 +59,8 @@ class Upkeep:
         self._abandoned: set[RequestId] = set()
         self._restore_due = True  # this instance may be the first that meets an empty state
         self._due = asyncio.Event()
+        self.restored = asyncio.Event()
+        """Set when what instances share was found whole, or made so, for the first time."""
 
     async def run(self) -> None:
         """For ever."""
@@ -141,6 +143,7 @@ class Upkeep:
             await self._offer([state.request_id for state in open_requests if _waits(state)])
             if not open_requests:
                 await self._admission.vouch(self._clock.monotonic())
+            self.restored.set()
         except BaseException:
             self._restore_due = True
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, NamedTuple
@@ -40,6 +41,9 @@ class Scheduling(NamedTuple):
     workers: Sequence[Worker]
     chores: Mapping[str, Chore]
     """By name; to be run while the program does."""
+    restored: Sequence[asyncio.Event] = ()
+    """Set, while the chores run, when this process has read what others share with it. A request that comes earlier is
+    accepted, but may wait for a lease's time: nobody can know then that no call is under way."""
 
 
 def admission_policy(settings: Settings) -> AdmissionPolicy:
@@ -98,14 +102,15 @@ async def shared_scheduling(base: Foundation, shared: SharedStore, *, workers: i
         gateway = _desk(base, shared, shared.store.log)
         stack.push_async_callback(gateway.dispatcher.later.cancel)
         chores: dict[str, Chore] = {"upkeep": gateway.upkeep.run}
-        made = []
+        made, upkeeps = [], [gateway.upkeep]
         for number in range(1, workers + 1):
             payer = await stack.enter_async_context(payer_client(base))
             desk = _desk(base, shared, shared.log)
             worker = _worker(base, payer, desk.journal, desk.admission, desk.dispatcher)
             chores |= {f"worker {number}": worker.run, f"upkeep of worker {number}": desk.upkeep.run}
             made.append(worker)
-        yield Scheduling(gateway.dispatcher, made, chores)
+            upkeeps.append(desk.upkeep)
+        yield Scheduling(gateway.dispatcher, made, chores, [upkeep.restored for upkeep in upkeeps])
 
 
 class _Desk(NamedTuple):

@@ -198,6 +198,19 @@ def test_a_retry_with_the_same_key_gives_the_same_request() -> None:
     in_world(scenario)
 
 
+def test_a_retry_that_views_behind_the_log_do_not_know_gives_the_same_request() -> None:
+    async def scenario(world: World) -> None:
+        first = accepted(await world.submit(idempotency_key="k"))
+        world.log.late = True
+        assert accepted(await world.submit(idempotency_key="k")).request_id == first.request_id
+        changed = await world.submit(idempotency_key="k", deadline_seconds=119)
+        refused(changed, RefusalReason.IDEMPOTENCY_CONFLICT)
+        world.log.late = False
+        assert len(await world.requests()) == 1
+
+    in_world(scenario)
+
+
 def test_a_retry_after_midnight_is_the_same_submission_though_it_named_no_date() -> None:
     async def scenario(world: World) -> None:
         first = accepted(await world.submit(idempotency_key="k"))

@@ -18,7 +18,11 @@ pytestmark = pytest.mark.services
 
 CANCEL = """
 mutation Cancel($id: ID!) {
-  cancelCoverageRequest(id: $id) { __typename ... on CoverageRequestCancelled { request { id status } } }
+  cancelCoverageRequest(id: $id) {
+    __typename
+    ... on CoverageRequestCancelled { request { id status } }
+    ... on Refused { reason }
+  }
 }
 """
 
@@ -33,7 +37,10 @@ class Pair:
 
 @pytest_asyncio.fixture
 async def pair(tmp_path: Path, kafka_address: str) -> AsyncIterator[Pair]:
-    async with own_redis(tmp_path) as redis, cluster(tmp_path, kafka_address, redis.url) as together:
+    async with (
+        own_redis(tmp_path) as redis,
+        cluster(tmp_path, kafka_address, redis.url, speed=20, lease_seconds="10", call_timeout_seconds="7") as together,
+    ):
         first, second, _ = await asyncio.gather(together.serve(), together.serve(), together.worker())
         yield Pair(together, first, second)
 
@@ -100,10 +107,13 @@ async def test_a_key_is_one_request_over_all_instances(pair: Pair) -> None:
 
 
 async def test_a_request_is_cancelled_at_another_instance_and_its_follower_hears_it(pair: Pair) -> None:
-    request_id = await pair.client.submitted(question("m-1", "SIMSLOW"))
+    request_id = await pair.client.submitted(question("m-1", "SIMHANG"))
     following = asyncio.create_task(pair.client.follow(request_id))
     answer = await pair.client.execute(CANCEL, at=1, id=request_id)
-    assert answer["cancelCoverageRequest"]["request"]["status"] == "CANCELLED"
+    assert answer["cancelCoverageRequest"] == {
+        "__typename": "CoverageRequestCancelled",
+        "request": {"id": request_id, "status": "CANCELLED"},
+    }
     assert (await following)[-1]["type"] == "CANCELLED"
 
 
