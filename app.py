@@ -49,7 +49,7 @@ from wiring.store import Chore, Store
 
 _logger = structlog.get_logger(__name__)
 
-_COLLECTOR_THRESHOLDS: Final = (3_000, 10, 1_000)
+_COLLECTOR_THRESHOLDS: Final = (3_000, 10, 100)
 """CPython's defaults collect too often for a busy gateway; at 100,000 the cycles that graphql-core leaves behind were
 seen to pile up to stalls of 100 ms."""
 _BACKLOG: Final = 2048
