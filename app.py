@@ -46,6 +46,7 @@ from warming.freshness import Freshness
 from wiring.doors import doors, token_keys
 from wiring.embedded import OpenLog, embedded_store, open_sqlite_log
 from wiring.foundation import Foundation, sealer_of, secret_bytes
+from wiring.role import EVERYTHING, Role
 from wiring.scheduling import Scheduling, embedded_scheduling, shared_scheduling
 from wiring.shared import present, shared_store
 from wiring.store import Chore, Store
@@ -53,12 +54,14 @@ from wiring.traces import traces
 
 _logger = structlog.get_logger(__name__)
 
-_COLLECTOR_THRESHOLDS: Final = (3_000, 10, 1_000)
+_COLLECTOR_THRESHOLDS: Final = (3_000, 10, 100)
 """CPython's defaults collect too often for a busy gateway; at 100,000 the cycles that graphql-core leaves behind were
 seen to pile up to stalls of 100 ms."""
 _BACKLOG: Final = 2048
 _LAST_WORD_SECONDS: Final = 10.0
 """After a body's time, in which the HTTP door says that it is over."""
+_RESTORE_SECONDS: Final = 15.0
+"""How long a start waits for what instances share; who connects meanwhile waits too."""
 
 
 def _use_cases(
@@ -106,7 +109,10 @@ def _use_cases(
     )
 
 
-def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain, revocations: Revocations) -> Probes:
+def _probes(base: Foundation, store: Store, scheduling: Scheduling, drain: Drain, revocations: Revocations) -> Probes:
+    async def restoring() -> str | None:
+        return None if all(one.is_set() for one in scheduling.restored) else "What instances share is being read."
+
     async def not_loaded() -> str | None:
         return None if revocations.loaded else "Which tokens were revoked is not known yet."
 
@@ -116,29 +122,18 @@ def _probes(base: Foundation, store: Store, dispatcher: Dispatcher, drain: Drain
     async def measure() -> None:
         base.metrics.queued.set(store.fanout.held)
         try:
-            status = await dispatcher.status()
+            status = await scheduling.dispatcher.status()
         except StateUnavailable:
+            base.metrics.state_reachable.set(0)
             return  # the other metrics are told all the same
+        base.metrics.state_reachable.set(1)
         base.metrics.slots.labels("held").set(status.held)
         base.metrics.slots.labels("free").set(max(0, status.slots - status.held))
         for waiting in status.classes:
             base.metrics.queue.labels(waiting.priority).set(waiting.waiting)
 
-    return Probes(
-        checks={"drain": draining, "revocations": not_loaded, **store.checks}, metrics=base.metrics, refresh=measure
-    )
-
-
-class Role(NamedTuple):
-    """What a process does. Over a log that is a file one process does it all."""
-
-    gateway: bool = True
-    """Whether clients are served; without, only probes are answered."""
-    workers: int = 1
-    """How many workers make calls."""
-
-
-EVERYTHING: Final = Role()
+    checks = {"drain": draining, "start": restoring, "revocations": not_loaded, **store.checks}
+    return Probes(checks=checks, metrics=base.metrics, refresh=measure)
 
 
 class Program(NamedTuple):
@@ -148,6 +143,7 @@ class Program(NamedTuple):
     drain: Drain
     workers: Sequence[Worker]
     chores: Mapping[str, Chore]
+    restored: Sequence[asyncio.Event]
     metrics: Metrics
 
 
@@ -228,11 +224,11 @@ async def assembled(
             drain=drain,
             revocations=revocations,
         )
-        probes = _probes(base, store, dispatcher, drain, revocations)
+        probes = _probes(base, store, scheduling, drain, revocations)
         app = site([*(routes if role.gateway else ()), *probes.routes()], allowed_origins=settings.allowed_origins)
         try:
             chores = {**scheduling.chores, **store.chores, "revocations": revocations.run}
-            yield Program(app, drain, scheduling.workers, chores, base.metrics)
+            yield Program(app, drain, scheduling.workers, chores, scheduling.restored, base.metrics)
         finally:
             await use_cases.acceptance.close()
 
@@ -286,12 +282,18 @@ async def serve(
             )
             server = DrainingServer(config, partial(_drain, program, settings.drain_seconds))
             gc.freeze()
+            with suppress(TimeoutError):  # where Redis is away, it goes without
+                async with asyncio.timeout(_RESTORE_SECONDS):
+                    for restored in program.restored:
+                        await restored.wait()
             if on_ready is not None:
                 on_ready(url)
             stopping = side_tasks.create_task(_stop(server, stop or asyncio.Event()), name="stop")
             await server.serve(sockets=[listener])
             left = sum([await worker.drain(0) for worker in program.workers])
-            if left:
+            if settings.shared:
+                left -= sum(await asyncio.gather(*(worker.hand_over() for worker in program.workers)))
+            if left > 0:
                 _logger.warning("calls_abandoned", count=left, note="taken up at the next start, or by another worker")
             for task in (*running, stopping):
                 task.cancel()

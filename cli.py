@@ -7,9 +7,7 @@ when it runs, so that the others and `--help` do not wait for it.
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
-from pathlib import Path
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -17,7 +15,8 @@ import typer
 from bus.events import CacheMode, Priority, Topic
 from console import cluster, operators
 from console.errors import UsedWrongly
-from console.running import given_settings, ready, run, told
+from console.options import Data, Host, Port, Version, day, duration
+from console.running import given_settings, run, say_ready, told
 from delivery.caller import Role
 
 if TYPE_CHECKING:
@@ -26,19 +25,18 @@ if TYPE_CHECKING:
 cli: Final = typer.Typer(
     name="covey",
     help="Ask insurers whether a member is covered, and get the answer pushed. Start with: covey demo",
-    epilog="Settings are environment variables, COVEY_ before each: docs/settings.md. Exit codes: 0 done, 1 failed, "
-    "2 used wrongly.",
+    epilog="covey COMMAND --help has an example. Settings are environment variables, COVEY_ before each: "
+    "docs/settings.md. Exit codes: 0 done, 1 failed, 2 used wrongly.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")]
-Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one of this machine.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder for the log and the development key.")]
-DateOption = ["%Y-%m-%d"]
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
+
+@cli.callback()
+def _covey(_: Version = False) -> None:
+    pass
 
 
 @cli.command()
@@ -59,7 +57,7 @@ def demo(
         import logs
         from console import demo as program
 
-        settings = given_settings(**({} if data is None else {"data": data}))
+        settings = given_settings(data=data)
         # Beside what a demo prints, a log line for every step would hide it.
         level = settings.log_level if "log_level" in settings.model_fields_set else "warning"
         logs.configure(level=level, json_lines=False)
@@ -74,6 +72,7 @@ def demo(
 def serve(
     host: Host = "127.0.0.1",
     port: Port = 8000,
+    data: Data = None,
     workers_in_process: Annotated[
         int | None,
         typer.Option(min=0, max=15, help="Workers beside it. 1 over a file; none over Kafka, unless told so."),
@@ -89,14 +88,25 @@ def serve(
         import app
         import logs
         from console.ports import require_free
+        from wiring.role import Role
 
-        settings = given_settings()
+        settings = given_settings(data=data)
         if not settings.shared and workers_in_process not in (None, 1):
             raise UsedWrongly("--workers-in-process: over a file one process makes the calls itself; allowed: 1.")
         require_free(host, port)
+
+        def ready(url: str) -> None:
+            say_ready(url)
+            if settings.development and not settings.names_payers:
+                typer.echo(
+                    f"covey: warning: COVEY_PAYER_URL is not set, so payers are called at {settings.payer_url}. Start "
+                    "`covey payer-sim`, which listens there, or run `covey demo`, which brings a simulator.",
+                    err=True,
+                )
+
         logs.configure(level=settings.log_level, json_lines=not settings.development)
         workers = workers_in_process if workers_in_process is not None else int(not settings.shared)
-        role = app.Role(workers=workers)
+        role = Role(workers=workers)
         raise typer.Exit(run(app.serve(settings, host=host, port=port, role=role, on_ready=ready)))
 
 
@@ -114,7 +124,7 @@ def payer_sim(
     with told():
         from console import simulator
 
-        run(simulator.simulate(port=port, seed=seed, slots=slots, speed=speed, on_ready=ready))
+        run(simulator.simulate(port=port, seed=seed, slots=slots, speed=speed, on_ready=say_ready))
 
 
 @cli.command()
@@ -123,13 +133,13 @@ def check(  # noqa: PLR0917 - typer's options are parameters
     member: Annotated[str, typer.Option(help="Whose coverage, by our own member id.")],
     first_name: Annotated[str, typer.Option(help="The subscriber's, as on the card.")],
     last_name: Annotated[str, typer.Option(help="The subscriber's, as on the card.")],
-    birth_date: Annotated[datetime, typer.Option(formats=DateOption, help="The subscriber's.", metavar="YYYY-MM-DD")],
+    birth_date: Annotated[date, typer.Option(parser=day, help="The subscriber's.", metavar="YYYY-MM-DD")],
     card: Annotated[str, typer.Option(help="The member id that is printed on the card.")],
     service_type: Annotated[
         list[str] | None, typer.Option(help="X12 service type code; may be repeated. 30 when absent.")
     ] = None,
     date_of_service: Annotated[
-        datetime | None, typer.Option(formats=DateOption, help="Today when absent.", metavar="YYYY-MM-DD")
+        date | None, typer.Option(parser=day, help="Today when absent.", metavar="YYYY-MM-DD")
     ] = None,
     npi: Annotated[str | None, typer.Option(help="The provider who asks; goes with --provider-name.")] = None,
     provider_name: Annotated[str | None, typer.Option(help="The provider's organisation.")] = None,
@@ -162,7 +172,7 @@ def check(  # noqa: PLR0917 - typer's options are parameters
                     "memberId": card,
                     "firstName": first_name,
                     "lastName": last_name,
-                    "dateOfBirth": birth_date.date().isoformat(),
+                    "dateOfBirth": birth_date.isoformat(),
                 },
                 "serviceTypeCodes": service_type or ["30"],
             },
@@ -170,15 +180,18 @@ def check(  # noqa: PLR0917 - typer's options are parameters
             "priority": priority.value,
             "deadlineSeconds": deadline,
         }
-        if npi is not None or provider_name is not None:
+        if (npi is None) != (provider_name is None):
+            raise UsedWrongly("--npi and --provider-name go together: give both, or neither.")
+        if npi is not None:
             request["question"]["provider"] = {"npi": npi, "organizationName": provider_name}
         if date_of_service is not None:
-            request["question"]["dateOfService"] = date_of_service.date().isoformat()
+            request["question"]["dateOfService"] = date_of_service.isoformat()
+        key_folder = None
         if token is None:
-            token = development_token.mint(
-                given_settings(), tenant=tenant, member=member, role=Role.MEMBER, seconds=900
-            )
-        raise typer.Exit(run(program.shown(request, url=url, token=token, as_json=as_json)))
+            settings = given_settings()
+            token = development_token.mint(settings, tenant=tenant, member=member, role=Role.MEMBER, seconds=900)
+            key_folder = settings.data.absolute()
+        raise typer.Exit(run(program.shown(request, url=url, token=token, as_json=as_json, key_folder=key_folder)))
 
 
 @cli.command()
@@ -197,7 +210,7 @@ def token(
 
         if role is Role.MEMBER and member is None:
             raise UsedWrongly("A member's token needs --member.")
-        seconds = _duration(ttl)
+        seconds = duration(ttl)
         typer.echo(development_token.mint(given_settings(), tenant=tenant, member=member, role=role, seconds=seconds))
 
 
@@ -233,13 +246,6 @@ def tail(
         if data:
             typer.echo("covey: what follows is health data; keep it off shared screens and out of files.", err=True)
         run(program.tail(given_settings(), topic=topic, after=start, with_data=data, write=typer.echo))
-
-
-def _duration(text: str) -> int:
-    match = re.fullmatch(r"([1-9]\d{0,5})([smh])", text)
-    if match is None:
-        raise UsedWrongly("--ttl: allowed are a whole number and s, m or h, like 90s, 15m, 2h.")
-    return int(match[1]) * _SECONDS[match[2]]
 
 
 cli.command()(cluster.worker)

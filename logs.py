@@ -41,6 +41,8 @@ def configure(*, level: str, json_lines: bool) -> None:
         library.handlers, library.propagate = [], True
         library.setLevel(logging.NOTSET)
     logging.getLogger("uvicorn.access").disabled = True
+    # It writes hundreds of lines a second while a broker is away; the log's own code tells of that once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # httpx tells every URL it asks at info.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     structlog.configure(

@@ -162,6 +162,7 @@ Proxies = Annotated[
     Allowed("addresses or networks like 10.0.0.0/8 with commas between them"),
 ]
 Npi = Annotated[str, _only(_is_npi), Allowed("ten digits of which the last is the right check digit")]
+ApiKey = Annotated[SecretStr, Allowed("the account's key at Stedi, never shown")]
 Key = Annotated[
     SecretStr, AfterValidator(_long_enough), Allowed("at least 32 bytes, for example of `openssl rand -base64 48`")
 ]
@@ -183,7 +184,7 @@ def allowed(field: FieldInfo) -> str:
         return " or ".join(kind)
     if kind in (int, float):
         return f"a {'whole number' if kind is int else 'number'} {_range(marks)}"
-    return {Path: "a path", SecretStr: "a secret, never shown"}.get(kind, f"text{_length(marks)}")
+    return "a path" if kind is Path else f"text{_length(marks)}"
 
 
 def is_secret(field: FieldInfo) -> bool:

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsConfigDict
@@ -29,6 +29,7 @@ from setting_kinds import (
     LOOPBACK,
     MEMORY,
     SQLITE,
+    ApiKey,
     HttpUrl,
     Key,
     Level,
@@ -49,6 +50,12 @@ PREFIX: Final = "COVEY_"
 VENDOR_HOLD_SECONDS: Final = 120.0
 """Stedi may hold a connection that long before it answers; a call given up earlier goes on being counted."""
 _ENV_FILE: Final = Path(".env")
+_PAIRS: Final = (
+    ("kafka_username", "kafka_password"),
+    ("kafka_certificate", "kafka_key"),
+    ("redis_certificate", "redis_key"),
+    ("provider_npi", "provider_name"),
+)
 
 
 class SettingsInvalid(CoveyError):
@@ -61,7 +68,7 @@ class SettingsInvalid(CoveyError):
 
 
 DEVELOPMENT_PAYER_URL: Final = "http://127.0.0.1:8100"
-"""Where `covey payer-sim` listens; a demo that is told no other address brings a simulator of its own."""
+"""Where `covey payer-sim` listens."""
 _DEVELOPMENT: Final[Mapping[str, str]] = {
     "payer_url": DEVELOPMENT_PAYER_URL,
     "payer_api_key": "test_simulator",
@@ -69,7 +76,7 @@ _DEVELOPMENT: Final[Mapping[str, str]] = {
     "provider_npi": "1999999984",
     "provider_name": "Covey Development Clinic",
 }
-"""Defaults that only development has. The address is where `covey payer-sim` listens, the NPI that of Stedi's mocks."""
+"""Defaults that only development has. The NPI is that of Stedi's mocks."""
 
 
 class Settings(GatewaySettings):
@@ -89,8 +96,13 @@ class Settings(GatewaySettings):
     kafka_ca: Path | None = Field(
         None, description="PEM file of the authorities that sign its certificates; the machine's own when absent."
     )
-    kafka_username: str | None = Field(None, min_length=1, description="Account at Kafka (SASL/SCRAM-SHA-512).")
+    kafka_certificate: Path | None = Field(
+        None, description="PEM file of the certificate that this program shows to Kafka, where brokers ask for one."
+    )
+    kafka_key: Path | None = Field(None, description="PEM file of its private key; goes with the certificate.")
+    kafka_username: str | None = Field(None, min_length=1, description="Account at Kafka (SASL/SCRAM).")
     kafka_password: SecretStr | None = Field(None, description="The account's password; goes with the name.")
+    kafka_scram: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = Field("SCRAM-SHA-512", description="How it is proven.")
     topic_prefix: TopicPrefix = Field(
         "", description="Begins the names of Kafka's topics: several Coveys, one cluster."
     )
@@ -106,8 +118,15 @@ class Settings(GatewaySettings):
     redis_ca: Path | None = Field(
         None, description="PEM file of the authorities that sign Redis' certificate; the machine's own when absent."
     )
+    redis_certificate: Path | None = Field(
+        None, description="PEM file of the certificate that this program shows to Redis, where it asks for one."
+    )
+    redis_key: Path | None = Field(None, description="PEM file of its private key; goes with the certificate.")
     redis_username: str | None = Field(None, min_length=1, description="ACL user at Redis.")
     redis_password: SecretStr | None = Field(None, description="The ACL user's password.")
+    redis_lag_seconds: float = Field(
+        10, ge=0, le=300, description="Writes that a failover of Redis may lose; a worker's first slot waits so long."
+    )
     otlp_url: HttpUrl | None = Field(
         None, description="Where traces are sent (OTLP over HTTP, with its path /v1/traces); no traces when absent."
     )
@@ -116,8 +135,10 @@ class Settings(GatewaySettings):
     )
     log_level: Level = Field(LogLevel.INFO, description="The least grave lines that are written to stderr.")
 
-    payer_url: HttpUrl = Field(description="Where Stedi, or the simulator, listens.")
-    payer_api_key: SecretStr = Field(description="The account's key there.")
+    payer_url: HttpUrl = Field(
+        description="Where Stedi, or a simulator, listens. `covey demo` brings a simulator where this is not set."
+    )
+    payer_api_key: ApiKey = Field(description="What calls are made and charged with; the simulator takes any.")
     stedi_api: Literal["2026-06-01", "2024-04-01"] = Field(
         "2026-06-01", description="The shape of real-time checks: the present one, or the legacy one."
     )
@@ -155,9 +176,7 @@ class Settings(GatewaySettings):
     cache_entries: int = Field(100_000, ge=1, le=100_000_000, description="Answers kept; the oldest go first.")
     retention_days: int = Field(30, ge=1, le=3650, description="How long events are kept, and cursors can be resumed.")
 
-    public_url: SocketUrl | None = Field(
-        None, description="What `websocketSubscribeInfo.url` says; in development the server's own address."
-    )
+    public_url: SocketUrl | None = Field(None, description="What `websocketSubscribeInfo.url` says.")
     allowed_origins: Origins = Field(
         ("*",),
         description="Origins whose pages may call (CORS). Any is safe: tokens are in headers, there are no cookies.",
@@ -166,8 +185,10 @@ class Settings(GatewaySettings):
     jwt_public_key: PublicKeyPem | None = Field(
         None, description="The issuer's one public key: PEM, or the path of a file that holds it."
     )
-    cursor_key: Key = Field(description="Makes cursors authentic; the same on every instance, at least 32 bytes.")
-    data_key: Key | None = Field(None, description="Encrypts event data, per tenant; at least 32 bytes.")
+    cursor_key: Key = Field(description="Signs cursors, so that altered ones are refused; the same on every instance.")
+    data_key: Key | None = Field(
+        None, description="Encrypts event data and the cache, per tenant; in the clear when absent."
+    )
     connect_token_seconds: int = Field(
         300, ge=10, le=3600, description="Life of a connect token: enough to open a socket with, of no use to a thief."
     )
@@ -183,14 +204,23 @@ class Settings(GatewaySettings):
         return self.log is not None and self.log.startswith(KAFKA)
 
     @property
+    def names_payers(self) -> bool:
+        """Whether somebody said where payers listen, rather than development's default."""
+        return "payer_url" in self.model_fields_set
+
+    @property
     def log_path(self) -> Path:
         """The log's file."""
         return self.data / "covey.db" if self.log is None else Path(self.log.removeprefix(SQLITE)).expanduser()
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _development_defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return given if given.get("mode") == Mode.PRODUCTION else {**_DEVELOPMENT, **given}
+    def _development_defaults(cls, given: dict[str, Any], make: ModelWrapValidatorHandler[Self]) -> Self:
+        if given.get("mode") == Mode.PRODUCTION:
+            return make(given)
+        settings = make({**_DEVELOPMENT, **given})
+        settings.model_fields_set.difference_update(_DEVELOPMENT.keys() - given.keys())  # nobody set these
+        return settings
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -201,19 +231,28 @@ class Settings(GatewaySettings):
 
     def _contradictions(self) -> Iterator[str]:
         if self.call_timeout_seconds >= self.lease_seconds:
-            yield _wrong("call_timeout_seconds", self.call_timeout_seconds, "less than COVEY_LEASE_SECONDS")
+            yield self._out_of_order("call_timeout_seconds", "lease_seconds", "less than {}", "more than {}")
         if self.cache_stale_seconds < self.cache_fresh_seconds:
-            yield _wrong("cache_stale_seconds", self.cache_stale_seconds, "COVEY_CACHE_FRESH_SECONDS or more")
+            yield self._out_of_order("cache_stale_seconds", "cache_fresh_seconds", "{} or more", "{} or less")
         if self.shared != (self.state != MEMORY):
             yield "COVEY_LOG and COVEY_STATE do not match; allowed: kafka:// with redis://, sqlite:/// with memory:"
-        if (self.kafka_username is None) != (self.kafka_password is None):
-            yield "COVEY_KAFKA_USERNAME and COVEY_KAFKA_PASSWORD: one is set; allowed: both, or neither"
+        for one, other in _PAIRS:
+            if (getattr(self, one) is None) != (getattr(self, other) is None):
+                yield f"{_variable(one)} and {_variable(other)}: one is set; allowed: both, or neither"
+        if not self.kafka_tls and (self.kafka_ca or self.kafka_certificate):
+            yield "COVEY_KAFKA_CA and COVEY_KAFKA_CERTIFICATE are of use with COVEY_KAFKA_TLS=true only"
+        if not self.state.startswith("rediss:") and (self.redis_ca or self.redis_certificate):
+            yield "COVEY_REDIS_CA and COVEY_REDIS_CERTIFICATE are of use with a rediss:// address in COVEY_STATE only"
         if self.topic_min_in_sync > self.topic_replication:
-            yield _wrong("topic_min_in_sync", self.topic_min_in_sync, "no more than COVEY_TOPIC_REPLICATION")
+            yield self._out_of_order("topic_min_in_sync", "topic_replication", "no more than {}", "{} or more")
         if self.jwt_jwks_url and self.jwt_public_key:
             yield "COVEY_JWT_JWKS_URL and COVEY_JWT_PUBLIC_KEY are both set; allowed: one of them"
-        if (self.provider_npi is None) != (self.provider_name is None):
-            yield "COVEY_PROVIDER_NPI and COVEY_PROVIDER_NAME: one is set; allowed: both, or neither"
+
+    def _out_of_order(self, name: str, other: str, of_it: str, of_the_other: str) -> str:
+        """Of two settings that do not go together the one that was set is wrong, not the other's default."""
+        if other in self.model_fields_set and name not in self.model_fields_set:
+            name, other, of_it = other, name, of_the_other
+        return _wrong(name, getattr(self, name), of_it.format(f"{_variable(other)} ({getattr(self, other):g})"))
 
     def _unfit_for_production(self) -> Iterator[str]:
         if self.public_url is None:
@@ -310,7 +349,7 @@ def documentation() -> str:
 Each is an environment variable; in development they may also stand in a file `.env`. A wrong, missing or unknown one
 stops the start with a message that names it. Times and sizes have their unit in their name.
 
-Made from the code by `python -m settings --docs > docs/settings.md`.
+Made from the code by `.venv/bin/python -m settings --docs > docs/settings.md`.
 
 | setting | allowed | default | reason |
 |---|---|---|---|
@@ -319,10 +358,14 @@ Made from the code by `python -m settings --docs > docs/settings.md`.
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    if field.is_required() or name == "public_url":
-        default = "needed in production"
+    if field.is_required():
+        default = f"in development `{_DEVELOPMENT[name]}`; needed in production"
+    elif name in _DEVELOPMENT:
+        default = f"in development `{_DEVELOPMENT[name]}`; else none"
+    elif name == "public_url":
+        default = "in development the server's own address; needed in production"
     elif field.default in (None, ()):
-        default = ""
+        default = "none"
     else:
         default = f"`{','.join(field.default) if isinstance(field.default, tuple) else field.default}`"
     return f"| `{_variable(name)}` | {allowed(field)} | {default} | {field.description} |"

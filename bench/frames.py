@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, NamedTuple
 
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
@@ -35,6 +35,7 @@ PATIENCE_SECONDS: Final = 30.0
 """How long anything may take before the run is given up."""
 PAYERS: Final = ("60054", "62308", "87726", "61101", "68069")
 CALL_SECONDS: Final = 0.05
+ACCEPTED: Final = b'"CoverageRequestAccepted"'
 SUBMIT: Final = (
     "mutation S($input: SubmitCoverageRequestInput!) { submitCoverageRequest(input: $input) { __typename "
     "... on CoverageRequestAccepted { request { id } } } }"
@@ -56,6 +57,7 @@ class StandIn:
     """A payer that answers every check after 50 ms, and remembers when, by the card that was asked about."""
 
     def __init__(self) -> None:
+        self.asked: dict[str, float] = {}
         self.answered: dict[str, float] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,6 +67,7 @@ class StandIn:
                 length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
                 asked = json.loads(await reader.readexactly(length))
                 card = asked["subscriber"]["memberId"]
+                self.asked[card] = time.perf_counter()
                 await asyncio.sleep(CALL_SECONDS)
                 body = json.dumps(_answer(card)).encode()
                 self.answered[card] = time.perf_counter()
@@ -154,56 +157,78 @@ def card_of(number: int) -> str:
     return f"CARD{number:06}"
 
 
-async def measure(seconds: int, oddities: Counter[str]) -> tuple[list[float | None], list[float]]:
-    """Seconds from answer to frame in the order of the submits, None where none came; and this process's lateness."""
+class Measured(NamedTuple):
+    """What a run brought."""
+
+    seconds: list[float | None]
+    """From answer to frame in the order of the submits; None where no frame came."""
+    waited: list[float]
+    """From submits to payers' calls."""
+    late: list[float]
+    """How much later than asked this process went on."""
+    oddities: Counter[str]
+
+
+async def measure(port: int, token: str, payer: StandIn, seconds: int) -> Measured:
+    """Submit through this gateway at the pace, for so long, and wait for every frame."""
     came: dict[str, float] = {}
     late: list[float] = []
+    submitted: dict[str, float] = {}
+    oddities = Counter[str]()
+
+    def submit(number: int) -> bytes:
+        submitted[card_of(number)] = time.perf_counter()
+        return submit_body(f"m-{number % PACE}", card_of(number), PAYERS[number % len(PAYERS)])
+
+    sockets = [await follow(port, token, f"m-{number}") for number in range(PACE)]
+    watching = [asyncio.create_task(frames(socket, came, oddities)) for socket in sockets]
+    watching.append(asyncio.create_task(lateness(late)))
+    await paced(port, token, submit, ACCEPTED, per_second=PACE, seconds=seconds)
+    given_up = time.perf_counter() + PATIENCE_SECONDS
+    while len(came) < PACE * seconds and time.perf_counter() < given_up:
+        await asyncio.sleep(0.05)
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
+    for socket in sockets:
+        await socket.close()
+    cards = [card_of(number) for number in range(PACE * seconds)]
+    every = [came[card] - payer.answered[card] if card in came else None for card in cards]
+    waited = [payer.asked[card] - submitted[card] for card in cards if card in payer.asked]
+    return Measured(every, waited, late, oddities)
+
+
+def told(measured: Measured, seconds: int, path: str) -> int:
+    """Print what so many seconds brought; the exit code."""
+    for oddity, times_seen in measured.oddities.items():
+        print(f"{oddity}: {times_seen}")
+    came = [one for one in measured.seconds if one is not None]
+    if len(came) < len(measured.seconds):
+        print(f"{len(measured.seconds)} submitted, {len(came)} answers came")
+        return 2
+    times, own = Times(came[PACE * 2 :], seconds - 2), Times(measured.late, seconds)  # the first two warm up
+    waited = Times(measured.waited, seconds)
+    print(f"submit to payer's call: p50 {waited.percentile_ms(50):.1f} ms, p99 {waited.percentile_ms(99):.1f} ms")
+    windows = sorted(window.percentile_ms(99) for window in times.windows(5))
+    print(f"{len(times.seconds)} answers: p50 {times.percentile_ms(50):.1f} ms, p99 {times.percentile_ms(99):.1f} ms")
+    print("p99 of each of five windows, ms: " + ", ".join(f"{p99_ms:.1f}" for p99_ms in windows))
+    print(f"lateness of this process: p50 {own.percentile_ms(50):.1f} ms, p99 {own.percentile_ms(99):.1f} ms")
+    name = f"payer's answer to client's frame{path} at {PACE}/s, p99 ms, median window"
+    return report([Figure(name, times.calm_percentile_ms(99), "<=", 25)])
+
+
+async def _measure(seconds: int) -> Measured:
     with TemporaryDirectory() as folder:
         data = Path(folder)
         async with stand_in() as (payer, url), covey(data, payer_url=url) as server:
-            token = service_token(data)
-            sockets = [await follow(server.port, token, f"m-{number}") for number in range(PACE)]
-            watching = [asyncio.create_task(frames(socket, came, oddities)) for socket in sockets]
-            watching.append(asyncio.create_task(lateness(late)))
-            await paced(
-                server.port,
-                token,
-                lambda number: submit_body(f"m-{number % PACE}", card_of(number), PAYERS[number % len(PAYERS)]),
-                b'"CoverageRequestAccepted"',
-                per_second=PACE,
-                seconds=seconds,
-            )
-            given_up = time.perf_counter() + PATIENCE_SECONDS
-            while len(came) < PACE * seconds and time.perf_counter() < given_up:
-                await asyncio.sleep(0.05)
-            for task in watching:
-                task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
-            for socket in sockets:
-                await socket.close()
-    cards = map(card_of, range(PACE * seconds))
-    return [came[card] - payer.answered[card] if card in came else None for card in cards], late
+            return await measure(server.port, service_token(data), payer, seconds)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=30)
-    options = parser.parse_args()
-    oddities = Counter[str]()
-    every, late = uvloop.run(measure(options.seconds, oddities))
-    for oddity, times_seen in oddities.items():
-        print(f"{oddity}: {times_seen}")
-    seconds = [one for one in every if one is not None]
-    if len(seconds) < len(every):
-        print(f"{len(every)} submitted, {len(seconds)} answers came")
-        return 2
-    times, own = Times(seconds[PACE * 2 :], options.seconds - 2), Times(late, options.seconds)  # the first two warm up
-    windows = sorted(window.percentile_ms(99) for window in times.windows(5))
-    print(f"{len(times.seconds)} answers: p50 {times.percentile_ms(50):.1f} ms, p99 {times.percentile_ms(99):.1f} ms")
-    print("p99 of each of five windows, ms: " + ", ".join(f"{p99_ms:.1f}" for p99_ms in windows))
-    print(f"lateness of this process: p50 {own.percentile_ms(50):.1f} ms, p99 {own.percentile_ms(99):.1f} ms")
-    name = f"payer's answer to client's frame at {PACE}/s, p99 ms, median window"
-    return report([Figure(name, times.calm_percentile_ms(99), "<=", 25)])
+    seconds: int = parser.parse_args().seconds
+    return told(uvloop.run(_measure(seconds)), seconds, "")
 
 
 if __name__ == "__main__":

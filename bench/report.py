@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,6 +24,7 @@ class Figure:
 
 def report(figures: Sequence[Figure]) -> int:
     """Print the figures; the exit code: 0 if all hold, else 1."""
+    print(f"load average {' '.join(f'{load:.1f}' for load in os.getloadavg())} on {os.cpu_count()} cores")
     for figure in figures:
         verdict = "PASS" if figure.passes else "FAIL"
         print(f"{verdict}  {figure.name:<60} {figure.value:>10.3f}   bar {figure.relation} {figure.bar:g}")

@@ -26,7 +26,8 @@ PACE: Final = 200
 CONNECTIONS: Final = 32
 SUBMIT: Final = (
     "mutation S($input: SubmitCoverageRequestInput!) { submitCoverageRequest(input: $input) { __typename "
-    "... on CoverageRequestAccepted { request { id status queuePosition estimatedWaitSeconds cursor } } } }"
+    "... on CoverageRequestAccepted { request { id status queuePosition estimatedWaitSeconds cursor } } "
+    "... on Refused { reason message } } }"
 )
 _ACCEPTED: Final = b"CoverageRequestAccepted"
 NOTHING: Final = json.dumps({"query": "mutation N { nothing }"}).encode()

@@ -224,8 +224,16 @@ class KafkaLog:
         self._metrics.append_seconds.observe(self._clock.monotonic() - begun)
         for one in recorded:
             self._reading.advance(Place(one.event.topic, one.partition), one.position)
-        known = await earlier
+        known = await self._told_in_time(earlier)
         return [one if await self._counts(one, known) else None for one in recorded]
+
+    async def _told_in_time(self, earlier: asyncio.Task[Mapping[RequestId, Recorded]]) -> Mapping[RequestId, Recorded]:
+        """What the view of history knows, unless that takes too long: the event is durable already."""
+        try:
+            async with asyncio.timeout(_VERDICT_SECONDS):
+                return await earlier
+        except TimeoutError:
+            return {}
 
     async def _counts(self, recorded: Recorded, known: Mapping[RequestId, Recorded]) -> bool:
         """What the fold says of an event that is durable: the log in front of it is read for that.
@@ -244,7 +252,7 @@ class KafkaLog:
         except TimeoutError:
             pass  # the reader is late; Kafka is not
         try:
-            events = await self._reading.of_request(request_id, after=0, place=place)
+            events = await self._reading.of_request(request_id, after=0, place=place, through=recorded.position)
         except LogUnavailable:
             return True  # it is durable; should another have been first, every reader knows
         before: RequestState | None = None

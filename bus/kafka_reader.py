@@ -13,7 +13,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from bus.clock import Clock
 from bus.errors import LogUnavailable
-from bus.events import Topic
+from bus.events import Recorded, Topic
 from bus.kafka_log import KafkaLog
 from bus.kafka_records import Place, offset_behind, position_of
 from bus.kafka_security import KafkaLink, client_options
@@ -26,6 +26,7 @@ _BATCH_EVENTS: Final = 512
 _POLL_MILLISECONDS: Final = 500
 _REQUEST_MILLISECONDS: Final = 5_000
 _CHECK_SECONDS: Final = 2.0
+_LOOK_AGAIN_SECONDS: Final = 0.02
 _STALL_SECONDS: Final = 10.0
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 5.0
@@ -53,7 +54,7 @@ class KafkaReader:
         check_seconds: float = _CHECK_SECONDS,
         stall_seconds: float = _STALL_SECONDS,
     ) -> None:
-        """It begins where the log was opened. Each batch that a sink takes is of one partition."""
+        """It begins where the log was opened. A batch that a sink takes may be of several partitions."""
         self._options = client_options(link)
         self._log = log
         self._sinks = tuple(sinks)
@@ -82,9 +83,18 @@ class KafkaReader:
         """How long the topics have had more events without one being taken; 0 while there is nothing to take."""
         return self._clock.monotonic() - self._progressed_at if self._behind else 0.0
 
-    async def caught_up(self) -> bool:
-        """Whether every event there is now was taken. Raises LogUnavailable."""
-        return self._measure(await self._log.ends()) == 0
+    async def caught_up(self, within_seconds: float = 0.0) -> bool:
+        """Whether every event there is now was taken, or is within so long: new ones come all the time.
+
+        Raises LogUnavailable.
+        """
+        ends = await self._log.ends()
+        deadline = self._clock.monotonic() + within_seconds
+        while self._measure(ends) > 0:
+            if self._clock.monotonic() >= deadline:
+                return False
+            await self._clock.sleep(_LOOK_AGAIN_SECONDS)
+        return True
 
     async def __aenter__(self) -> Self:
         self._progressed_at = self._clock.monotonic()
@@ -142,13 +152,26 @@ class KafkaReader:
                 except OffsetOutOfRangeError:
                     await self._relocate(consumer)
                     continue
-                for partition, batch in batches.items():
-                    await self._take(self._places[partition], batch)
+                if batches:
+                    await self._take({self._places[partition]: batch for partition, batch in batches.items()})
                 self._measure(self._known_ends(consumer))
         finally:
             await consumer.stop()
 
-    async def _take(self, place: Place, batch: Sequence[ConsumerRecord]) -> None:
+    async def _take(self, batches: Mapping[Place, Sequence[ConsumerRecord]]) -> None:
+        events: list[Recorded] = []
+        for place, batch in batches.items():
+            of_place = self._events(place, batch)
+            await self._log.take(place, of_place, position_of(batch[-1].offset))
+            events += of_place
+        if events:
+            # All partitions at once: a sink that writes elsewhere pays for one round trip, not for one each.
+            for sink in self._sinks:
+                await sink.take(events)
+        self._positions |= {place: position_of(batch[-1].offset) for place, batch in batches.items()}
+        self._progressed_at = self._clock.monotonic()
+
+    def _events(self, place: Place, batch: Sequence[ConsumerRecord]) -> Sequence[Recorded]:
         decoded = [self._log.records.recorded(place, record) for record in batch]
         # What is no event of ours, or stands where its member's events do not stand now, is nobody's to see.
         events = [
@@ -161,13 +184,7 @@ class KafkaReader:
                 partition=place.partition,
                 count=len(batch) - len(events),
             )
-        reached = position_of(batch[-1].offset)
-        await self._log.take(place, events, reached)
-        if events:
-            for sink in self._sinks:
-                await sink.take(events)
-        self._positions[place] = reached
-        self._progressed_at = self._clock.monotonic()
+        return events
 
     async def _relocate(self, consumer: AIOKafkaConsumer) -> None:
         """Go on at what is there: retention was faster than we, or the cluster lost its newest events."""

@@ -82,14 +82,20 @@ class KafkaReading:
                 return events
         return []
 
-    async def of_request(self, request_id: RequestId, *, after: int, place: Place | None = None) -> list[Recorded]:
-        """As `EventLog.read_request`; `place` is where its events stand, if that is known."""
+    async def of_request(
+        self, request_id: RequestId, *, after: int, place: Place | None = None, through: int | None = None
+    ) -> list[Recorded]:
+        """As `EventLog.read_request`; `place` is where its events stand, if that is known.
+
+        What stands behind `through` may be left out: others write there all the time, and the reader need not have
+        come so far.
+        """
         held = self._tail.of_request(request_id)
         if held is not None:
             place = Place(Topic.RTE, held[0].partition)
-            through = self._tail.reached(place)
+            known_through = self._tail.reached(place)
         else:
-            held, through = await self._of_request_in_view(request_id)
+            held, known_through = await self._of_request_in_view(request_id)
             if held:
                 place = Place(Topic.RTE, held[0].partition)
             if held and held[-1].event.terminal:  # what may come behind it does not count
@@ -98,7 +104,7 @@ class KafkaReading:
         places = [place] if place else [known for known in self._ends if known.topic is Topic.RTE]
         found = [*held]
         for known in places:
-            found += await self._of_request_behind(known, request_id, through if held else 0)
+            found += await self._of_request_behind(known, request_id, known_through if held else 0, through)
         return [recorded for recorded in found if recorded.position > after]
 
     async def known(self, request_ids: Set[RequestId]) -> Mapping[RequestId, Recorded]:
@@ -162,17 +168,19 @@ class KafkaReading:
             return (), 0  # written when the topic had other partitions: no part of this log's orders
         return view.events, view.through
 
-    async def _of_request_behind(self, place: Place, request_id: RequestId, after: int) -> Sequence[Recorded]:
+    async def _of_request_behind(
+        self, place: Place, request_id: RequestId, after: int, through: int | None
+    ) -> Sequence[Recorded]:
         found: list[Recorded] = []
-        end = self._ends[place]
+        end = self._ends[place] if through is None else min(through, self._ends[place])
         while after < end:
             if self._tail.start(place) <= after < self._tail.reached(place):
                 newer = self._tail.of_place(place, after=after, limit=_ALL)
                 found += [recorded for recorded in newer if recorded.event.request_id == request_id]
                 after = self._tail.reached(place)
             else:
-                through = self._before_tail(place, after, end)
-                events, after = await self._seek(place, after, through, _ALL, {"ce_subject": str(request_id)})
+                before = self._before_tail(place, after, end)
+                events, after = await self._seek(place, after, before, _ALL, {"ce_subject": str(request_id)})
                 found += [recorded for recorded in events if recorded.event.request_id == request_id]
         return found
 

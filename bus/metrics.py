@@ -25,6 +25,11 @@ class Metrics:
             "covey_queue_requests", "Calls waiting for a slot, by priority.", ["priority"], registry=self.registry
         )
         self.slots = Gauge("covey_slots", "Slots by state: held, free.", ["state"], registry=self.registry)
+        self.state_reachable = Gauge(
+            "covey_state_reachable",
+            "1 where slots and queue can be asked, 0 while Redis is away.",
+            registry=self.registry,
+        )
         self.call_seconds = Histogram(
             "covey_call_duration_seconds",
             "Time a payer's call took, by how it ended.",

@@ -38,6 +38,10 @@ class RedisAddress(Struct, frozen=True, kw_only=True):
     """`redis://HOST:PORT/DB`, or `rediss://` for TLS; a user and password in it are used unless given below."""
     ca_file: Path | None = None
     """The authority that signed the server's certificate; the machine's own authorities when absent."""
+    certificate_file: Path | None = None
+    """This client's certificate, where the server asks for one; goes with `key_file`."""
+    key_file: Path | None = None
+    """Its private key."""
     username: str | None = None
     """The ACL user."""
     password: str | None = None
@@ -100,6 +104,8 @@ def _client(address: RedisAddress) -> Redis:
         if urlsplit(address.url).scheme != "rediss":
             raise ValueError("An authority for Redis' certificate is of use with a rediss:// URL only.")
         options["ssl_ca_certs"] = str(address.ca_file)
+    if address.certificate_file is not None:
+        options["ssl_certfile"], options["ssl_keyfile"] = str(address.certificate_file), str(address.key_file)
     if address.username is not None:
         options["username"] = address.username
     if address.password is not None:

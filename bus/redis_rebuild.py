@@ -66,6 +66,11 @@ class Rebuild:
         """Whether the views hold all that the log has, but for what is just being written."""
         return self._complete and not self._views.lacking
 
+    async def whole_now(self) -> bool:
+        """As `whole`, having asked Redis just now: it may have forgotten in silence. Raises StateUnavailable."""
+        await self._views.look()
+        return self.whole
+
     async def fill(self, progress: RebuildProgress | None = None) -> bool:
         """Bring the views to the present end of the log, and this instance's readers back to writing them.
 

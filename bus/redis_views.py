@@ -11,19 +11,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import structlog
 from msgspec import Struct
 from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
 
 from bus.clock import Clock
 from bus.errors import StateUnavailable
 from bus.events import Recorded, Topic
 from bus.fold import RequestState
 from bus.ids import RequestId, TenantId
-from bus.redis_connection import reached
+from bus.redis_connection import reached, reaching
 from bus.redis_keys import RedisKeys, hour
 from bus.redis_scripts import BEGIN, STANDING, TAKE
 from bus.redis_todo import Keeping, Todo
@@ -31,7 +32,8 @@ from bus.redis_values import RedisValues
 
 EVENTS_A_WRITE: Final = 200
 """A write keeps Redis from everything else; so many take it about two milliseconds."""
-_LOOK_AGAIN_SECONDS: Final = 0.004
+_LOOK_AGAIN_SECONDS: Final = 0.1
+"""Who waits for an event hears of it when this instance has read it; its reader may stand still, and others not."""
 _LOG: Final = structlog.get_logger(__name__)
 
 
@@ -42,6 +44,20 @@ class Progress(Struct, frozen=True, kw_only=True):
     """Events up to here the log no longer held when the views were filled."""
     through: int
     """Every event behind `after`, up to and with this position, is in the views."""
+
+
+class _Stretch(NamedTuple):
+    """All events of a partition behind a position, up to some."""
+
+    after: int
+    events: Sequence[Recorded]
+
+
+class _Standing(NamedTuple):
+    """Where the views of a partition stand, and some of its requests, at one moment."""
+
+    through: int
+    states: dict[RequestId, RequestState | None]
 
 
 class RedisViews:
@@ -64,11 +80,12 @@ class RedisViews:
         self._values = values
         self._clock = clock
         self._keeping = keeping
-        self._take_script = redis.register_script(TAKE)
         self._standing_script = redis.register_script(STANDING)
+        self._take_script = redis.register_script(TAKE)
         self._begin_script = redis.register_script(BEGIN)
         self._taken: dict[int, int] = {}
         self._seen: dict[int, int] = {}
+        self._waiting: dict[int, asyncio.Event] = {}
         self._lacking: set[int] = set()
         self.missed = asyncio.Event()
         """Set when a partition begins to lack something; for the rebuild to wait on, and to clear."""
@@ -84,8 +101,14 @@ class RedisViews:
         for recorded in batch:
             if recorded.event.topic is Topic.RTE:
                 by_partition[recorded.partition].append(recorded)
+        stretches: dict[int, _Stretch] = {}
         for partition, events in by_partition.items():
-            await self._offer(partition, events)
+            after = self._taken.get(partition, events[0].position - 1)
+            self._taken[partition] = events[-1].position
+            if partition not in self._lacking:  # else the rebuild is not through: it reads these events too
+                stretches[partition] = _Stretch(after, events)
+        for some in _groups(stretches):
+            await self._offer(some)
 
     def starting(self, partition: int, after: int) -> None:
         """The next batch of the partition is the first behind `after`: a reader was given it, or went elsewhere."""
@@ -94,7 +117,9 @@ class RedisViews:
     async def progress(self, partition: int) -> Progress:
         """How far the views have come. Raises StateUnavailable."""
         after, through = await reached(self._redis.hmget(self._keys.progress(partition), ["after", "through"]))
-        return self._noted(partition, Progress(after=int(after or 0), through=int(through or 0)))
+        progress = Progress(after=int(after or 0), through=int(through or 0))
+        self._note(partition, progress.through)
+        return progress
 
     async def begin(self, partition: int, floor: int) -> int:
         """Nothing at or before `floor` will come, the log has lost it; where the views stand then.
@@ -115,7 +140,7 @@ class RedisViews:
         through = after
         for first in range(0, len(events), EVENTS_A_WRITE):
             some = events[first : first + EVENTS_A_WRITE]
-            through = await self._write(partition, some, after=after)
+            through = (await self._write({partition: _Stretch(after, some)}))[partition]
             if through < after:
                 return through
             after = some[-1].position
@@ -141,62 +166,102 @@ class RedisViews:
 
         Who answers a write only then lets its caller read it on any instance.
         """
+        try:
+            async with asyncio.timeout(within_seconds + _LOOK_AGAIN_SECONDS):  # Redis may be there, and not answer
+                return await self._shown(recorded, within_seconds)
+        except TimeoutError:
+            return False
+
+    async def _shown(self, recorded: Recorded, within_seconds: float) -> bool:
         deadline = self._clock.monotonic() + within_seconds
         try:
             while self._seen.get(recorded.partition, 0) < recorded.position:
-                if (await self.progress(recorded.partition)).through >= recorded.position:
-                    return True
-                if self._clock.monotonic() >= deadline:
+                left_seconds = deadline - self._clock.monotonic()
+                if left_seconds > 0 and await self._heard(recorded.partition, min(left_seconds, _LOOK_AGAIN_SECONDS)):
+                    continue
+                if (await self.progress(recorded.partition)).through < recorded.position and left_seconds <= 0:
                     return False
-                await self._clock.sleep(_LOOK_AGAIN_SECONDS)
         except StateUnavailable:
             return False
         return True
 
-    async def _offer(self, partition: int, events: Sequence[Recorded]) -> None:
-        last = events[-1].position
-        if partition in self._lacking:
-            self._taken[partition] = last
-            return  # the rebuild is not through: it reads these events too
-        after = self._taken.get(partition, events[0].position - 1)
+    async def _heard(self, partition: int, within_seconds: float) -> bool:
+        """Wait until this instance learns where the views of a partition stand now; False if it did not in time."""
         try:
-            written = await self.write(partition, events, after=after) >= after
+            async with asyncio.timeout(within_seconds):
+                await self._waiting.setdefault(partition, asyncio.Event()).wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _offer(self, stretches: Mapping[int, _Stretch]) -> None:
+        """Write what there is, or note that it is lacking."""
+        try:
+            if any(len(stretch.events) > EVENTS_A_WRITE for stretch in stretches.values()):
+                through = {
+                    partition: await self.write(partition, stretch.events, after=stretch.after)
+                    for partition, stretch in stretches.items()
+                }
+            else:
+                through = await self._write(stretches)
             reason = "Redis lacks earlier events."
         except StateUnavailable as error:
-            written, reason = False, str(error)
-        self._taken[partition] = last
-        if not written:
-            _LOG.warning("views_lack_events", partition=partition, reason=reason)
-            self._lacking.add(partition)
-            self.missed.set()
+            through, reason = {}, str(error)
+        for partition, stretch in stretches.items():
+            if through.get(partition, -1) < stretch.after:
+                _LOG.warning("views_lack_events", partition=partition, reason=reason)
+                self._lacking.add(partition)
+                self.missed.set()
 
-    async def _write(self, partition: int, events: Sequence[Recorded], *, after: int) -> int:
-        while True:
-            through, states = await self._standing(partition, events)
-            fresh = [recorded for recorded in events if recorded.position > through]
-            if through < after or not fresh:
-                return through
-            if await self._try(partition, through, fresh, states):
-                self._seen[partition] = fresh[-1].position
-                return fresh[-1].position
+    async def _write(self, stretches: Mapping[int, _Stretch]) -> dict[int, int]:
+        """Bring stretches of several partitions in; where the views of each stand then. Raises StateUnavailable."""
+        reached_by: dict[int, int] = {}
+        while left := {partition: one for partition, one in stretches.items() if partition not in reached_by}:
+            work: dict[int, _Stretch] = {}
+            arguments: list[list[int | bytes]] = []
+            for partition, standing in (await self._standing(left)).items():
+                after, events = left[partition]
+                fresh = [recorded for recorded in events if recorded.position > standing.through]
+                if standing.through < after or not fresh:
+                    reached_by[partition] = standing.through
+                else:
+                    work[partition] = _Stretch(standing.through, fresh)
+                    arguments.append(self._todo(partition, work[partition], standing.states))
+            keys = [[self._keys.progress(one), self._keys.marks(one), self._keys.calls] for one in work]
+            taken = await self._all(TAKE, self._take_script.sha, keys, arguments)
+            for (partition, stretch), done in zip(work.items(), taken, strict=True):
+                if done:  # else another instance was faster, and what is left is looked at again
+                    reached_by[partition] = stretch.events[-1].position
+        for partition, through in reached_by.items():
+            self._note(partition, through)
+        return reached_by
 
-    async def _standing(
-        self, partition: int, events: Sequence[Recorded]
-    ) -> tuple[int, dict[RequestId, RequestState | None]]:
-        """Where the views stand, and the requests of these events, at one moment."""
-        ids = list({request_id for one in events if (request_id := one.event.request_id) is not None})
-        keys = [self._keys.progress(partition), *(self._keys.request(request_id) for request_id in ids)]
-        through, *found = await reached(self._standing_script(keys=keys))
-        states = {
-            request_id: None if state is None else self._values.state(TenantId(tenant.decode()), state)
-            for request_id, (tenant, state) in zip(ids, found, strict=True)
+    async def _standing(self, stretches: Mapping[int, _Stretch]) -> dict[int, _Standing]:
+        """Where the views stand, and the requests of these events."""
+        requests = {
+            partition: list({one.event.request_id for one in stretch.events if one.event.request_id is not None})
+            for partition, stretch in stretches.items()
         }
-        return int(through or 0), states
+        keys = [
+            [self._keys.progress(partition), *(self._keys.request(request_id) for request_id in request_ids)]
+            for partition, request_ids in requests.items()
+        ]
+        found = await self._all(STANDING, self._standing_script.sha, keys, [()] * len(keys))
+        return {
+            partition: _Standing(
+                int(through or 0),
+                {request_id: self._state(*kept) for request_id, kept in zip(request_ids, states, strict=True)},
+            )
+            for (partition, request_ids), (through, *states) in zip(requests.items(), found, strict=True)
+        }
 
-    async def _try(
-        self, partition: int, through: int, events: Sequence[Recorded], states: dict[RequestId, RequestState | None]
-    ) -> bool:
-        """Write them if the views still stand at `through`."""
+    def _state(self, tenant: bytes | None, state: bytes | None) -> RequestState | None:
+        return None if tenant is None or state is None else self._values.state(TenantId(tenant.decode()), state)
+
+    def _todo(
+        self, partition: int, stretch: _Stretch, states: dict[RequestId, RequestState | None]
+    ) -> list[int | bytes]:
+        """What `TAKE` is told of events that come where the views stand."""
         now = self._clock.now()
         todo = Todo(
             keys=self._keys,
@@ -206,21 +271,49 @@ class RedisViews:
             states=states,
             now=now,
         )
-        for recorded in events:
+        for recorded in stretch.events:
             todo.add(recorded)
         work, values = todo.packed()
-        arguments: list[int | bytes] = [
-            through,
-            events[-1].position,
-            min(hour(recorded.event.time) for recorded in events),
+        return [
+            stretch.after,
+            stretch.events[-1].position,
+            min(hour(recorded.event.time) for recorded in stretch.events),
             hour(now - self._keeping.retention),
             self._keeping.expires(now),
             work,
             *values,
         ]
-        keys = [self._keys.progress(partition), self._keys.marks(partition), self._keys.calls]
-        return bool(await reached(self._take_script(keys=keys, args=arguments)))
 
-    def _noted(self, partition: int, progress: Progress) -> Progress:
-        self._seen[partition] = max(progress.through, self._seen.get(partition, 0))
-        return progress
+    async def _all(
+        self, script: str, sha: str, keys: Sequence[Sequence[str]], arguments: Sequence[Sequence[int | bytes]]
+    ) -> list[Any]:
+        """Run a script many times, in one round trip."""
+        while keys:
+            with reaching():
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    for own_keys, own_arguments in zip(keys, arguments, strict=True):
+                        pipeline.evalsha(sha, len(own_keys), *own_keys, *own_arguments)
+                    try:
+                        return list(await pipeline.execute())
+                    except NoScriptError:  # Redis has forgotten it, and has done nothing
+                        await self._redis.script_load(script)
+        return []
+
+    def _note(self, partition: int, through: int) -> None:
+        """The views stand there now, or further."""
+        if through > self._seen.get(partition, 0):
+            self._seen[partition] = through
+            if (waiting := self._waiting.pop(partition, None)) is not None:
+                waiting.set()
+
+
+def _groups(stretches: Mapping[int, _Stretch]) -> Iterator[dict[int, _Stretch]]:
+    """Partitions whose events go into Redis together: so many that they do not keep it for long."""
+    group: dict[int, _Stretch] = {}
+    for partition, stretch in stretches.items():
+        if group and sum(len(one.events) for one in group.values()) + len(stretch.events) > EVENTS_A_WRITE:
+            yield group
+            group = {}
+        group[partition] = stretch
+    if group:
+        yield group

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from console.errors import ServerRefused, ServerUnreachable
+from console.errors import ServerRefused, ServerUnreachable, TokenNotTaken
 from setting_kinds import LOOPBACK
 
 ANSWER_SECONDS: Final = 30.0
@@ -30,7 +30,7 @@ async def asked(query: str, variables: Mapping[str, Any], *, url: str, token: st
 async def answered(
     http: httpx.AsyncClient, url: str, authorization: str, query: str, variables: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The `data` of the answer. Raises ServerUnreachable; ServerRefused where it holds errors."""
+    """The `data` of the answer. Raises ServerUnreachable; ServerRefused, TokenNotTaken where it holds errors."""
     try:
         response = await http.post(
             url,
@@ -40,13 +40,13 @@ async def answered(
         )
     except httpx.HTTPError as error:
         raise unreachable(url, type(error).__name__) from None
-    if response.status_code == 401:
-        raise ServerRefused("The server refused the token. Make a new one with `covey token`, or pass --token.")
     try:
         body = response.json()
     except ValueError:
-        raise unreachable(url, f"HTTP {response.status_code} without JSON") from None
+        body = None
     if not isinstance(body, dict) or not (body.get("errors") or body.get("data")):
+        if response.status_code == 401:  # of something that stands in front of a server
+            raise TokenNotTaken("HTTP 401.")
         raise unreachable(url, f"HTTP {response.status_code} without a GraphQL answer")
     if body.get("errors"):
         raise refusal(body["errors"])
@@ -63,4 +63,6 @@ def refusal(errors: list[dict[str, Any]]) -> ServerRefused:
     """The first of a server's errors."""
     first = errors[0]
     code = first.get("extensions", {}).get("code", "an error")
+    if code == "UNAUTHENTICATED":
+        return TokenNotTaken(first.get("message", ""))
     return ServerRefused(f"The server answered {code}: {first.get('message', '')}")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from random import Random
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,9 +15,24 @@ from rich.console import Console
 
 from bus.clock import SystemClock
 from console.coverage_table import Waiting, coverage_table, failure_line
-from console.errors import ServerRefused, UsedWrongly
+from console.errors import ServerRefused, TokenNotTaken, UsedWrongly
 from console.submit_and_follow import Item, SubmitAndFollow
+from console.terminal import printer
 from setting_kinds import LOOPBACK
+
+_OPTIONS: Final = {
+    "memberId": "--member",
+    "payerId": "--payer",
+    "subscriber.memberId": "--card",
+    "subscriber.firstName": "--first-name",
+    "subscriber.lastName": "--last-name",
+    "subscriber.dateOfBirth": "--birth-date",
+    "serviceTypeCodes": "--service-type",
+    "dateOfService": "--date-of-service",
+    "provider.npi": "--npi",
+    "provider.organizationName": "--provider-name",
+}
+"""What was given on the command line for each path of a question."""
 
 
 async def check(client: SubmitAndFollow, request: Item, tell: Callable[[Item], None]) -> Item:
@@ -48,15 +65,30 @@ async def _followed(client: SubmitAndFollow, request_id: str, tell: Callable[[It
 
 
 def _problem(problem: Item) -> str:
-    return f"{'.'.join(problem['path'][1:])}: {problem['message']}"
+    path = ".".join(problem["path"][1:])
+    given = next((option for place, option in _OPTIONS.items() if f"{path}.".startswith(f"question.{place}.")), path)
+    return f"{given}: {problem['message']}"
 
 
-async def shown(request: Item, *, url: str, token: str, as_json: bool) -> int:
-    """Check, and show it: every item as a line of JSON, or progress on a terminal and the coverage as a table.
+async def shown(request: Item, *, url: str, token: str, as_json: bool, key_folder: Path | None) -> int:
+    """Check, and show it: every item as a line of JSON, or progress and the coverage as a table.
 
-    The exit code: 0 where it ended with coverage. Raises what `check` does.
+    `key_folder` is the whole path of where the key is of a token that this program made. The exit code: 0 where it
+    ended with coverage. Raises what `check` does.
     """
-    out, err = Console(), Console(stderr=True)
+    try:
+        return await _shown(request, url, token, as_json)
+    except TokenNotTaken as refused:
+        if key_folder is None:
+            raise
+        raise ServerRefused(
+            f"The server refused the token that was made with the development key in {key_folder}/: "
+            f"{refused.why} Set COVEY_DATA to the data folder of the server at {url}, or pass --token."
+        ) from None
+
+
+async def _shown(request: Item, url: str, token: str, as_json: bool) -> int:
+    out, err = printer(), printer(stderr=True)
     async with connected(url, token) as client:
         if as_json:
             last = await check(client, request, lambda item: print(json.dumps(item), flush=True))  # noqa: T201 - result

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from console.errors import UsedWrongly
-from console.running import given_settings, ready, run, told
+from console.running import given_settings, run, say_ready, told
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -35,12 +35,13 @@ def worker(
         import app
         import logs
         from console.ports import require_free
+        from wiring.role import Role
 
         settings = _shared_settings()
         require_free(host, port)
         logs.configure(level=settings.log_level, json_lines=not settings.development)
-        role = app.Role(gateway=False, workers=1)
-        raise typer.Exit(run(app.serve(settings, host=host, port=port, role=role, on_ready=ready)))
+        role = Role(gateway=False, workers=1)
+        raise typer.Exit(run(app.serve(settings, host=host, port=port, role=role, on_ready=say_ready)))
 
 
 def rebuild() -> None:

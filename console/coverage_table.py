@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from console.service_types import named
 from console.submit_and_follow import Item
 
+_SERVICES_WIDTH: Final = 40
+"""Columns; a plan's own row names every service there is."""
 _COLOURS = {"ACTIVE": "bold green", "INACTIVE": "bold red", "UNKNOWN": "bold yellow"}
 
 
@@ -26,7 +31,9 @@ def coverage_table(coverage: Item) -> Group:
     ):
         if value:
             plan.add_row(label, escape(str(value)))
-    benefits = Table("Benefit", "For", "Amount", "Network", "Level", "Period", "Notes", title_justify="left")
+    benefits = Table()
+    for title in ("Benefit", "For", "Amount", "Network", "Level", "Period", "Notes"):
+        benefits.add_column(title, overflow="fold", max_width=_SERVICES_WIDTH if title == "For" else None)
     for benefit in coverage["benefits"]:
         benefits.add_row(*(escape(cell) for cell in _cells(benefit)))
     return Group(heading, plan, *([benefits] if coverage["benefits"] else []))
@@ -39,7 +46,7 @@ def event_line(item: Item) -> str:
     if item["__typename"] == "Gap":
         return f"gap: {_words(item['reason'])}"
     failure = item.get("failure")
-    place = item.get("queuePosition") or item.get("place")  # two types of GraphQL's, so two names
+    place = item.get("queuePosition")
     parts = [
         str(item["time"])[11:19] if "time" in item else "        ",
         _words(item.get("type") or "waiting"),
@@ -59,9 +66,10 @@ def failure_line(failure: Item) -> str:
 
 
 class Waiting:
-    """One moving line on stderr while a request waits; silent where stderr is no terminal."""
+    """One moving line while a request waits; a line for each item where stderr is no terminal."""
 
     def __init__(self, console: Console) -> None:
+        self._console = console
         self._status = console.status("submitting")
         self._visible = console.is_terminal
 
@@ -76,7 +84,10 @@ class Waiting:
 
     def show(self, item: Item) -> None:
         """Say where the request stands now."""
-        self._status.update(escape(event_line(item).strip()))
+        if self._visible:
+            self._status.update(escape(event_line(item).strip()))
+        else:
+            self._console.print(event_line(item), markup=False, highlight=False)
 
 
 def _words(name: str) -> str:
@@ -98,7 +109,7 @@ def _cells(benefit: Item) -> tuple[str, ...]:
     amount = f"${benefit['amount']}" if benefit.get("amount") else ""
     return (
         _words(benefit["kind"]),
-        ", ".join(benefit.get("serviceTypeCodes") or ()),
+        ", ".join(named(code) for code in benefit.get("serviceTypeCodes") or ()),
         amount or _share(benefit.get("percent")) or benefit.get("quantity") or "",
         _words(benefit.get("network") or ""),
         _words(benefit.get("coverageLevel") or ""),

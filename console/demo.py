@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import typer
-from rich.console import Console
 
 import app
 from bus.clock import SystemClock
@@ -22,10 +21,11 @@ from console.coverage_table import event_line
 from console.errors import UsedWrongly, WorkFailed
 from console.ports import is_free, require_free
 from console.submit_and_follow import Item
+from console.terminal import printer
 from delivery.caller import Role
 from payer.simulator.app import simulator_app
 from payer.simulator.running import running_simulator
-from settings import DEVELOPMENT_PAYER_URL, Settings
+from settings import Settings
 
 _HOST: Final = "127.0.0.1"
 _TENANT: Final = "demo"
@@ -48,7 +48,9 @@ async def demo(settings: Settings, *, port: int) -> int:
     require_free(_HOST, port)
     async with _simulator(settings) as payer_url:
         served = settings.model_copy(update={"payer_url": payer_url})
-        return await app.serve(served, host=_HOST, port=port, on_ready=lambda url: _welcome(served, url))
+        return await app.serve(
+            served, host=_HOST, port=port, on_ready=lambda url: _welcome(served, url, _payers(settings))
+        )
 
 
 async def once(settings: Settings, *, port: int, keep_data: bool) -> int:
@@ -84,7 +86,7 @@ async def _once(settings: Settings, port: int) -> int:
 
 
 async def _checked(settings: Settings, url: str) -> int:
-    out, err = Console(), Console(stderr=True)
+    out, err = printer(), printer(stderr=True)
     async with connected(url, _token(settings)) as client:
         last = await check(client, _request(), lambda item: out.print(event_line(item), markup=False, highlight=False))
     return conclude(last, out, err)
@@ -92,7 +94,7 @@ async def _checked(settings: Settings, url: str) -> int:
 
 def _simulator(settings: Settings) -> AbstractAsyncContextManager[str]:
     """The payers' address: of a simulator in this process, unless the settings name another."""
-    if settings.payer_url != DEVELOPMENT_PAYER_URL:
+    if settings.names_payers:
         return nullcontext(settings.payer_url)
     return running_simulator(simulator_app(seed=1, slots=settings.slots, speed=1.0, clock=SystemClock()))
 
@@ -115,12 +117,17 @@ def _request() -> Item:
     }
 
 
-def _welcome(settings: Settings, url: str) -> None:
+def _payers(settings: Settings) -> str:
+    """Who answers."""
+    return f"asking {settings.payer_url}" if settings.names_payers else "with a simulator in the payers' place"
+
+
+def _welcome(settings: Settings, url: str, payers: str) -> None:
     options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in _QUESTION.items())
     folder = "" if settings.data == Path("data") else f"COVEY_DATA={shlex.quote(str(settings.data))} "
     typer.echo(
         f"""
-Covey runs, with a simulator in the payers' place. Ctrl-C ends it; the log is {settings.log_path}.
+Covey runs, {payers}. Ctrl-C ends it; the log is {settings.log_path}.
 
 Open    {url}/graphql
 
@@ -145,3 +152,5 @@ def _token(settings: Settings) -> str:
 def _only_in_development(settings: Settings) -> None:
     if not settings.development:
         raise UsedWrongly("The demo is for development: unset COVEY_MODE, or run `covey serve`.")
+    if settings.jwt_jwks_url or settings.jwt_public_key:
+        raise UsedWrongly("The demo makes its own tokens: unset COVEY_JWT_JWKS_URL and COVEY_JWT_PUBLIC_KEY.")

@@ -6,14 +6,22 @@ from bus.clock import SystemClock
 from bus.ids import MemberId, TenantId, random_id
 from console.errors import UsedWrongly
 from delivery.caller import Role
-from delivery.development_key import DevelopmentKey, sign_development_token
+from delivery.development_key import KEY_FILE, DevelopmentKey, sign_development_token
 from settings import Settings
 
 
 def mint(settings: Settings, *, tenant: str, member: str | None, role: Role, seconds: int) -> str:
-    """A token good for `seconds`. Raises UsedWrongly in production, KeyUnusable."""
+    """A token good for `seconds`. Raises UsedWrongly in production and where no server has made a key, KeyUnusable.
+
+    A key made here would be one that no server knows.
+    """
     if not settings.development:
         raise UsedWrongly("Covey makes tokens in development only; in production the issuer of COVEY_JWT_* does.")
+    if not (settings.data / KEY_FILE).exists():
+        raise UsedWrongly(
+            f"There is no development key in {settings.data.absolute()}/. Set COVEY_DATA to the data folder of the "
+            "server, or pass `covey check` a --token. (A server makes the key at its first start.)"
+        )
     return sign_development_token(
         DevelopmentKey.in_folder(settings.data),
         tenant_id=TenantId(tenant),

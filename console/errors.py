@@ -6,6 +6,7 @@ CoveyError
     ├── PortInUse
     ├── ServerUnreachable
     └── ServerRefused
+        └── TokenNotTaken
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ class WorkFailed(CoveyError):
 
 
 class PortInUse(WorkFailed):
-    """Another program listens there."""
+    """Another program listens there, or this user may not."""
 
     def __init__(self, host: str, port: int) -> None:
-        super().__init__(f"{host}:{port} is in use or not to be had. End the other program, or choose another --port.")
+        super().__init__(
+            f"Port {port} on {host} is taken, or may not be used: end the other program, or choose another --port."
+        )
 
 
 class ServerUnreachable(WorkFailed):
@@ -34,3 +37,14 @@ class ServerUnreachable(WorkFailed):
 
 class ServerRefused(WorkFailed):
     """The server understood and said no."""
+
+
+class TokenNotTaken(ServerRefused):
+    """The token does not prove to the server who asks."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The server refused the token: {why} Pass --token with one that it takes; `covey token` makes one for a "
+            "server in development, with COVEY_DATA set to that server's data folder."
+        )
+        self.why = why

@@ -7,6 +7,7 @@ import errno
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -37,10 +38,10 @@ def told() -> Iterator[None]:
     raise typer.Exit(code)
 
 
-def given_settings(**given: object) -> Settings:
-    """The settings of this process. Raises UsedWrongly."""
+def given_settings(*, data: Path | None = None) -> Settings:
+    """The settings of this process, with the data folder that an option names. Raises UsedWrongly."""
     try:
-        return load(**given)
+        return load() if data is None else load(data=data)
     except SettingsInvalid as error:
         raise UsedWrongly(str(error)) from None
 
@@ -55,6 +56,6 @@ def run(program: Coroutine[Any, Any, int | None]) -> int:
         return runner.run(program) or 0
 
 
-def ready(url: str) -> None:
+def say_ready(url: str) -> None:
     """Say where it listens."""
     typer.echo(f"Ready at {url}", err=True)

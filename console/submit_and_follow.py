@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from bus.clock import Clock
 from console.asking import ANSWER_SECONDS, answered, graphql_url, refusal, unreachable
-from console.errors import ServerRefused
+from console.errors import ServerRefused, TokenNotTaken
 from setting_kinds import LOOPBACK
 
 Item = dict[str, Any]
@@ -27,6 +27,7 @@ _ATTEMPTS: Final = 10
 """Reconnections in a row that bring no item, over about half a minute: longer than a deploy takes."""
 _RETRYABLE: Final = frozenset({1000, 1001, 1005, 1006, 1012, 1013, 1014, 4408})
 """Close codes behind which a server is worth coming back to (graphql-ws's own list, without a refused token)."""
+_TOKEN_REFUSED: Final = 4403
 
 _COVERAGE: Final = """
 fragment Told on Coverage {
@@ -84,7 +85,7 @@ class SubmitAndFollow:
     async def submit(self, request: Item) -> Item:
         """Submit a `SubmitCoverageRequestInput`; the member of the result union.
 
-        Raises ServerUnreachable, ServerRefused.
+        Raises ServerUnreachable, ServerRefused, TokenNotTaken.
         """
         data = await answered(self._http, self._url, self._authorization, _SUBMIT, {"input": request})
         result: Item = data["submitCoverageRequest"]
@@ -93,7 +94,7 @@ class SubmitAndFollow:
     async def follow(self, request_id: str) -> AsyncGenerator[Item]:
         """Every item of `coverageRequestEvents`, from the request's first event to its terminal one.
 
-        Raises ServerUnreachable after many reconnections in vain, ServerRefused.
+        Raises ServerUnreachable after many reconnections in vain, ServerRefused, TokenNotTaken.
         """
         cursor: str | None = None
         in_vain = 0
@@ -149,14 +150,17 @@ def _judged(closed: websockets.ConnectionClosed) -> _CutOff | ServerRefused:
     if code in _RETRYABLE:
         return _CutOff()
     reason = closed.rcvd.reason if closed.rcvd else ""
-    cure = " Make a new token with `covey token`, or pass --token." if code in (4401, 4403) else ""
-    return ServerRefused(f"The server closed the socket: {code} {reason}.{cure}")
+    if code == _TOKEN_REFUSED:
+        return TokenNotTaken(reason)
+    return ServerRefused(f"The server closed the socket: {code} {reason}.")
 
 
 def _item(payload: Item) -> Item:
     if payload.get("errors"):
         raise refusal(payload["errors"])
     item: Item = payload["data"]["coverageRequestEvents"]
+    if "place" in item:  # two types of GraphQL's, so two names in the document
+        item["queuePosition"] = item.pop("place")
     return item
 
 

@@ -26,7 +26,7 @@ from delivery.claims import AUDIENCE
 from delivery.errors import KeyUnusable
 from delivery.keys import FixedKey, verifying_key
 
-_FILE: Final = "development-key.pem"
+KEY_FILE: Final = "development-key.pem"
 
 
 class DevelopmentKey:
@@ -41,7 +41,7 @@ class DevelopmentKey:
 
         Several processes may do this at once: all get the same key.
         """
-        path = folder / _FILE
+        path = folder / KEY_FILE
         try:
             if not path.exists():
                 _write_once(path)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Final
 
 from msgspec import Struct, json
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -14,6 +17,9 @@ from bus.metrics import Metrics
 
 Check = Callable[[], Awaitable[str | None]]
 """Why the process is not ready, in words for operators; None if it is."""
+
+_ANSWER_SECONDS: Final = 2.0
+"""Whoever asks gives up soon, and would not hear the reason: what takes longer is one."""
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
@@ -43,7 +49,8 @@ class Probes:
         ]
 
     async def readiness(self) -> Readiness:
-        reasons = {name: reason for name, check in self._checks.items() if (reason := await check()) is not None}
+        found = await asyncio.gather(*(_in_time(check) for check in self._checks.values()))
+        reasons = {name: reason for name, reason in zip(self._checks, found, strict=True) if reason is not None}
         return Readiness(ready=not reasons, reasons=reasons)
 
     async def healthz(self, _: Request) -> Response:
@@ -57,5 +64,15 @@ class Probes:
 
     async def metrics(self, _: Request) -> Response:
         """Everything of `bus.metrics`, in Prometheus' text form."""
-        await self._refresh()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await self._refresh()
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _in_time(check: Check) -> str | None:
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await check()
+    except TimeoutError:
+        return f"It does not answer within {_ANSWER_SECONDS:g} seconds."

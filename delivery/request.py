@@ -11,6 +11,9 @@ from msgspec import Struct
 
 from delivery.errors import BadRequest
 
+_ABSENT: Final = "\0"
+"""No document, and nobody's wrong one either."""
+
 
 class PersistedDocument(Struct, frozen=True, kw_only=True):
     """A document by its hash: Apollo's automatic persisted queries."""
@@ -24,22 +27,25 @@ class PersistedDocument(Struct, frozen=True, kw_only=True):
 class GraphQLRequest(Struct, frozen=True, kw_only=True, rename="camel"):
     """The members that GraphQL over HTTP and graphql-transport-ws share; unknown ones are ignored."""
 
-    query: str | None = None
+    query: str = _ABSENT
+    """Empty where only its hash came."""
     variables: dict[str, Any] | None = None
     operation_name: str | None = None
     extensions: dict[str, Any] | None = None
     """Any keys are accepted; `persistedQuery` is used."""
 
     def __post_init__(self) -> None:
-        if self.query is None and self._sha256 is None:
-            raise ValueError("Object missing required field `query`")
+        if self.query == _ABSENT:
+            if self._sha256 is None:
+                raise ValueError("Object missing required field `query`")
+            msgspec.structs.force_setattr(self, "query", "")
 
     @property
     def document(self) -> str | PersistedDocument:
         """What is asked: the text itself, or by its hash."""
         if self._sha256 is not None:
-            return PersistedDocument(sha256=self._sha256, text=self.query)
-        return self.query or ""
+            return PersistedDocument(sha256=self._sha256, text=self.query or None)
+        return self.query
 
     @property
     def _sha256(self) -> str | None:

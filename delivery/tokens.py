@@ -60,7 +60,7 @@ class TokenVerifier:
     async def verify(self, token: str, door: Door) -> Caller:
         """Who calls. Raises TokenRefused (also for a connect token at any door but the socket's), KeysUnavailable."""
         if len(token) > _LENGTH or not token.isascii():
-            raise TokenRefused("The token is no token.")
+            raise TokenRefused("The token is not a JWT.")
         digest = hashlib.sha256(token.encode()).digest()
         now = self._clock.now()
         verified = self._verified.get(digest)
@@ -108,7 +108,7 @@ class TokenVerifier:
         try:
             key_id = self._jws.get_unverified_header(token).get("kid")
         except (jwt.PyJWTError, ValueError, RecursionError):
-            raise TokenRefused("The token is no token.") from None
+            raise TokenRefused("The token is not a JWT.") from None
         return key_id if isinstance(key_id, str) else None
 
     def _payload(self, token: str, key: Any, algorithms: frozenset[str]) -> bytes:

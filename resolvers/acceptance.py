@@ -10,6 +10,7 @@ from bus.events import Event, Submitted
 from bus.fold import RequestState, fold
 from bus.ids import EventId, NewId, RequestId, TenantId
 from bus.log import EventLog
+from bus.tally import folded
 from bus.traces import began, present
 from scheduler.dispatcher import Dispatcher
 
@@ -36,6 +37,12 @@ class Acceptance:
         self._under_way.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
+
+    async def standing(self, tenant_id: TenantId, request_id: RequestId) -> RequestState | None:
+        """The tenant's request of this id as the log has it: where another submission of it came first, views may not
+        know it yet. May raise LogUnavailable."""
+        state = await folded(self._log, request_id)
+        return state if state is not None and state.tenant_id == tenant_id else None
 
     async def close(self) -> None:
         """Wait for what is under way."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 from datetime import datetime, time, timedelta
 
+import structlog
+
 from bus.clock import Clock
+from bus.errors import StateUnavailable
 from bus.ids import MemberId, TenantId
 from bus.log import RequestView
 from bus.question import Question
 from delivery.caller import Caller
 from resolvers.refusal import RefusalReason, Refused
+
+_logger = structlog.get_logger(__name__)
 
 
 class PeopleLimit:
@@ -41,7 +46,7 @@ class PeopleLimit:
         try:
             now = self._clock.now()
             midnight = datetime.combine(now.date(), time(), now.tzinfo)
-            known = await self._requests.people_asked_about(*asker, midnight)
+            known = await self._known(asker, midnight)
             people = known | others_under_way
             over = person not in known and len(people) > self._people_per_day
             yield self._refused(now, midnight) if over else None
@@ -51,6 +56,14 @@ class PeopleLimit:
                 del under_way[person]
             if not under_way:
                 self._under_way.pop(asker, None)
+
+    async def _known(self, asker: tuple[TenantId, MemberId, str], midnight: datetime) -> Set[str]:
+        """People asked about since midnight; nobody while that cannot be told: being asked matters more then."""
+        try:
+            return await self._requests.people_asked_about(*asker, midnight)
+        except StateUnavailable as error:
+            _logger.warning("people_not_counted", reason=str(error))
+            return frozenset()
 
     def _refused(self, now: datetime, midnight: datetime) -> Refused:
         left = midnight + timedelta(days=1) - now

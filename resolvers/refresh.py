@@ -60,7 +60,7 @@ class Refreshes:
             purpose=Purpose.REFRESH,
         )
         started = await self._acceptance.accept(request_id, caller.tenant_id, submitted)
-        return started or await self._requests.get(caller.tenant_id, request_id)
+        return started or await self._acceptance.standing(caller.tenant_id, request_id)
 
 
 def _refresh_id(caller: Caller, question: Question, stale: Coverage, bucket: int) -> RequestId:

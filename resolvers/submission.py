@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import timedelta
 from typing import assert_never
 
@@ -105,9 +105,10 @@ class Submission:
         question = self._rules.submission(given)
         request_id, fingerprint = self._request_id(caller, given), _fingerprint(given)
         if given.idempotency_key is not None:
-            earlier = await self._requests.get(caller.tenant_id, request_id)
-            if earlier is not None:
-                return await self._repeated(earlier, fingerprint)
+            with suppress(StateUnavailable):  # then the append tells, which asks the log itself
+                earlier = await self._requests.get(caller.tenant_id, request_id)
+                if earlier is not None:
+                    return await self._repeated(earlier, fingerprint)
         async with self._limited(caller, question) as refused:
             if refused is not None:
                 return refused
@@ -120,7 +121,7 @@ class Submission:
         if state is not None:
             return Accepted(request=self._answers.request(state))
         # Another submission with the same key came first, between the look and the append.
-        earlier = await self._requests.get(caller.tenant_id, request_id)
+        earlier = await self._acceptance.standing(caller.tenant_id, request_id)
         return _conflict() if earlier is None else await self._repeated(earlier, fingerprint)
 
     def _request_id(self, caller: Caller, given: GivenSubmission) -> RequestId:

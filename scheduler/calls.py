@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Final, assert_never
 
-from bus.events import Completed, Enqueued, EventData, Failed
-from bus.fold import RequestState
+from bus.events import Completed, Enqueued, EventData, Failed, TimedOut
+from bus.failure import Failure, FailureKind
+from bus.fold import RequestState, RequestStatus
 from bus.ids import CallId
 from payer.outcome import Answer, Broken, Outcome, Rejection, Throttled, Unfinished, Unreachable
 from scheduler.admission import CallEnd
+
+CUT_OFF: Final = Failure(
+    code="INTERRUPTED",
+    kind=FailureKind.INTERNAL,
+    message="The call was cut off when the server that made it stopped; it is made again.",
+)
+"""Why a request gets another attempt whose call nobody makes any more."""
+_DEADLINE_PASSED: Final = Failure(
+    code="DEADLINE",
+    kind=FailureKind.DEADLINE,
+    message="No answer came within the time this request was given. Ask again, with a later deadline.",
+)
 
 
 def end_of(outcome: Outcome) -> CallEnd:
@@ -44,6 +57,18 @@ def next_events(
     if state.call_id != call_id and not isinstance(outcome, Answer | Rejection):
         return []
     return [_next_event(state, outcome, call_id, retry_delay_seconds, now)]
+
+
+def timed_out(state: RequestState) -> Sequence[EventData]:
+    """The end of a request whose deadline has passed."""
+    return [TimedOut(payer_id=state.payer_id, failure=_DEADLINE_PASSED)]
+
+
+def cut_off(state: RequestState) -> Sequence[EventData]:
+    """What brings a request whose call nobody makes back into the queue; nothing where it has no call."""
+    if state.status in (RequestStatus.SCHEDULED, RequestStatus.STARTED):
+        return [Enqueued(payer_id=state.payer_id, cause=CUT_OFF)]
+    return []
 
 
 def _next_event(

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Final
+from typing import Final, assert_never
 
 import structlog
 
@@ -20,12 +20,16 @@ from bus.fold import RequestState, RequestStatus
 from bus.ids import CallId, RequestId, TenantId
 from bus.metrics import Metrics
 from scheduler.admission import Admission, AdmissionStatus, Ask, Joined, Place
-from scheduler.errors import AlreadyFinished
+from scheduler.calls import CUT_OFF
+from scheduler.errors import AlreadyFinished, QueueFull
 from scheduler.journal import Journal, NextEvents, OpenRequest
 from scheduler.tasks import Tasks
 
 AGAIN_SECONDS: Final = 1.0
 """How long what could not be recorded or decided waits before it is tried again."""
+_MOST_LATER: Final = 1_000
+"""Requests that may wait for an admission that is away; each tries again every second."""
+_LATER_RETRY_SECONDS: Final = 30
 _LONGEST_DEADLINE_SECONDS: Final = 600.0
 """The contract's longest deadline; what is left of one is never more, even if the clock jumped back."""
 
@@ -49,8 +53,11 @@ class Dispatcher:
 
     async def room(self, tenant_id: TenantId, priority: Priority) -> None:
         """Raises QueueFull where a request would not be taken now."""
-        with suppress(StateUnavailable):
+        try:
             await self._admission.room(tenant_id, priority)
+        except StateUnavailable:
+            if len(self.later) >= _MOST_LATER:
+                raise QueueFull(_LATER_RETRY_SECONDS) from None
 
     async def accept(self, state: RequestState) -> RequestState:
         """Queue a request whose `rte.submitted` is durable; the request, with its place in the queue.
@@ -101,10 +108,29 @@ class Dispatcher:
         self.changed.set()
 
     def under_way(self, call_id: CallId, lease_expires: float) -> NextEvents:
-        """What is next for requests that wait when their call has its slot; nothing for others."""
-        return lambda state: (
-            self._call_events(state, call_id, lease_expires) if state.status is RequestStatus.ENQUEUED else []
-        )
+        """What is next for open requests when the call that they wait for has its slot; nothing where that is told.
+
+        One that was accepted elsewhere may be granted before its `rte.enqueued` is in the log. One that is told to wait
+        for another call waits for it no more: that call was given back or taken over, and the log was away just then.
+        """
+
+        def next_events(state: RequestState) -> Sequence[EventData]:
+            call = self._call_events(state, call_id, lease_expires)
+            match state.status:
+                case RequestStatus.SUBMITTED:
+                    return [Enqueued(payer_id=state.payer_id), *call]
+                case RequestStatus.ENQUEUED:
+                    return call
+                case RequestStatus.SCHEDULED | RequestStatus.STARTED:
+                    if state.call_id == call_id:
+                        return call[1:] if state.status is RequestStatus.SCHEDULED else []
+                    return [Enqueued(payer_id=state.payer_id, cause=CUT_OFF), *call]
+                case RequestStatus.COMPLETED | RequestStatus.FAILED | RequestStatus.TIMEOUT | RequestStatus.CANCELLED:
+                    return []
+                case _:
+                    assert_never(state.status)
+
+        return next_events
 
     async def _enqueue(self, request: OpenRequest) -> None:
         async with request.lock:

@@ -21,6 +21,8 @@ from bus.tally import folded
 _SOURCE: Final = "covey/scheduler"
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
+_VIEWS_LATE_SECONDS: Final = 1.0
+_LOOK_AGAIN_SECONDS: Final = 0.02
 
 _logger = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -82,10 +84,7 @@ class Journal:
         order of ids, so that no two holders wait in a circle. May raise LogUnavailable, StateUnavailable.
         """
         wanted_ids = tuple(request_ids)
-        unmet = [request_id for request_id in wanted_ids if request_id not in self._open]
-        for state in await self._requests.states(unmet) if unmet else ():
-            if not state.status.terminal:
-                self.take_in(state)
+        await self._meet([request_id for request_id in wanted_ids if request_id not in self._open])
         wanted = {request_id: self._open[request_id] for request_id in wanted_ids if request_id in self._open}
         async with AsyncExitStack() as stack:
             for request_id in sorted(wanted):
@@ -93,10 +92,10 @@ class Journal:
             yield [request for request in wanted.values() if not request.state.status.terminal]
 
     async def write(self, requests: Sequence[OpenRequest], next_events: NextEvents) -> list[OpenRequest]:
-        """Append the next events of every request (whose locks are held) as one durable step.
+        """Append the next events of every request, whose locks are held.
 
-        Returns the requests for which they were written; one that ended is forgotten. Raises LogUnavailable with
-        nothing written.
+        Returns the requests for which they were written; one that ended is forgotten. On LogUnavailable nothing is
+        known to be written; where something was (Kafka), the same again does no harm: the fold counts the first.
         """
         written: list[OpenRequest] = []
         pending = [*requests]
@@ -108,8 +107,13 @@ class Journal:
             for request, batch in batches.items():
                 if not batch:
                     continue
+                stood_at = request.state.sequence
                 if await self._advance(request, [next(results) for _ in batch]):
                     written.append(request)
+                elif request.state.sequence == stood_at:
+                    # Refused, and yet nobody came first: the log lost the request's beginning. Nothing can follow.
+                    _logger.error("request_lost_its_beginning", request_id=request.state.request_id)
+                    self._open.pop(request.state.request_id, None)
                 elif not request.state.status.terminal:
                     pending.append(request)
         return written
@@ -150,6 +154,24 @@ class Journal:
             member_id=whose.member_id if whose else None,
         )
         await self._surely(lambda: self._log.append([event]))
+
+    async def _meet(self, unmet: Sequence[RequestId]) -> None:
+        """Take in those of them that are open. What is spoken of was durable before: views that know nothing of it yet
+        are waited for a little, and then the log itself is read."""
+        patience_seconds = _VIEWS_LATE_SECONDS
+        while unmet:
+            known = {state.request_id: state for state in await self._requests.states(unmet)}
+            unmet = [request_id for request_id in unmet if request_id not in known]
+            if unmet and patience_seconds <= 0:
+                read = [await folded(self._log, request_id) for request_id in unmet]
+                known |= {state.request_id: state for state in read if state is not None}
+                unmet = []
+            for state in known.values():
+                if not state.status.terminal:
+                    self.take_in(state)
+            if unmet:
+                await self._clock.sleep(_LOOK_AGAIN_SECONDS)
+                patience_seconds -= _LOOK_AGAIN_SECONDS
 
     def _events(self, state: RequestState, all_data: Sequence[EventData]) -> list[Event]:
         events = []

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, assert_never
+from typing import assert_never
 
 import structlog
 
 from bus.clock import Clock
 from bus.events import Downtime, Enqueued, EventData, Started
-from bus.failure import Failure, FailureKind
 from bus.fold import RequestState, RequestStatus
 from bus.log import EventLog, RequestView
 from scheduler.admission import Admission
+from scheduler.calls import CUT_OFF
 from scheduler.dispatcher import Dispatcher
 from scheduler.journal import Journal
-
-_INTERRUPTED: Final = Failure(
-    code="INTERRUPTED",
-    kind=FailureKind.INTERNAL,
-    message="The call was cut off when the server stopped; it is made again.",
-)
 
 _logger = structlog.get_logger(__name__)
 
@@ -70,7 +64,7 @@ def _next_events(state: RequestState) -> Sequence[EventData]:
         case RequestStatus.SUBMITTED:
             return [Enqueued(payer_id=state.payer_id)]
         case RequestStatus.SCHEDULED | RequestStatus.STARTED:
-            return [Enqueued(payer_id=state.payer_id, cause=_INTERRUPTED)]
+            return [Enqueued(payer_id=state.payer_id, cause=CUT_OFF)]
         case (
             RequestStatus.ENQUEUED
             | RequestStatus.COMPLETED

@@ -156,8 +156,13 @@ class RedisAdmission:
         await self._decide("open_breaker", {"payer": payer_id}, now, _NOTHING)
 
     async def vouch(self, now: float) -> None:
-        """See Admission."""
-        await self._decide("vouch", {}, now, _NOTHING)
+        """See Admission. Nothing where the state was lost since the last `renew`: what was read before may be of that
+        state, and is looked at again once `renew` has told."""
+        while not self._state_lost:
+            answer = await self._decisions.take("vouch", "", {}, now)
+            if answer.done:
+                return
+            await self._meet(answer, now)
 
     async def renew(self, now: float) -> Renewal:
         """See Admission."""

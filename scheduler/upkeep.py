@@ -6,7 +6,7 @@ The log decides between two that mend the same: who comes second writes nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final, assert_never
 
@@ -15,13 +15,13 @@ import structlog
 from bus.clock import Clock
 from bus.errors import CoveyError
 from bus.events import Downtime, Enqueued, EventData, Started
-from bus.failure import Failure, FailureKind
 from bus.fold import RequestState, RequestStatus
 from bus.ids import RequestId
 from bus.log import EventLog, RequestView
 from scheduler.admission import RENEWAL_SECONDS, Admission
+from scheduler.calls import cut_off, timed_out
 from scheduler.dispatcher import Dispatcher
-from scheduler.journal import Journal
+from scheduler.journal import Journal, NextEvents
 
 SWEEP_SECONDS: Final = 30.0
 """How often what stands still is looked for."""
@@ -30,12 +30,6 @@ _STILL: Final = timedelta(seconds=15)
 """A step from one event to the next takes milliseconds; after so long nobody is on it."""
 _LOOKED_AFTER: Final = timedelta(seconds=75)
 """A request that waits in the queue is offered again in two sweeps, in case the first was cut off as well."""
-
-_ABANDONED: Final = Failure(
-    code="INTERRUPTED",
-    kind=FailureKind.INTERNAL,
-    message="The worker that made the call fell silent; the call is made again.",
-)
 
 _logger = structlog.get_logger(__name__)
 
@@ -51,7 +45,7 @@ class Upkeep:
         journal: Journal,
         admission: Admission,
         dispatcher: Dispatcher,
-        views_whole: Callable[[], bool],
+        views_whole: Callable[[], Awaitable[bool]],
         clock: Clock,
     ) -> None:
         """`views_whole` tells whether `requests` knows of all that the log has: until then nothing is restored."""
@@ -65,6 +59,8 @@ class Upkeep:
         self._abandoned: set[RequestId] = set()
         self._restore_due = True  # this instance may be the first that meets an empty state
         self._due = asyncio.Event()
+        self.restored = asyncio.Event()
+        """Set when what instances share was found whole, or made so, for the first time."""
 
     async def run(self) -> None:
         """For ever."""
@@ -121,17 +117,19 @@ class Upkeep:
         """Give another attempt to requests whose worker fell silent."""
         taken = tuple(self._abandoned)
         if taken:
-            await self._again(taken)
+            await self._journal.write_surely(taken, cut_off)
+            await self._offer(taken)
             self._abandoned.difference_update(taken)
             _logger.warning("calls_taken_over", count=len(taken))
 
     async def _restore(self) -> None:
         """Put back what shared admission may have forgotten: slots, breakers, and the queue."""
-        if not (self._restore_due and self._views_whole()):
+        if not (self._restore_due and await self._views_whole()):
             return
         self._restore_due = False
-        open_requests = 0
         try:
+            # Before the calls: a request that ends meanwhile began its call, if any, before that is looked up.
+            open_requests = [state async for state in self._requests.open_requests()]
             now, wall = self._clock.monotonic(), self._clock.now()
             for recorded in await self._requests.calls_unaccounted(wall):
                 data = recorded.event.data
@@ -142,12 +140,10 @@ class Upkeep:
                 data = recorded.event.data
                 if isinstance(data, Downtime) and not data.available:
                     await self._admission.open_breaker(data.payer_id, now)
-            async for state in self._requests.open_requests():
-                open_requests += 1
-                if state.status is RequestStatus.ENQUEUED:
-                    await self._again([state.request_id])
+            await self._offer([state.request_id for state in open_requests if _waits(state)])
             if not open_requests:
                 await self._admission.vouch(self._clock.monotonic())
+            self.restored.set()
         except BaseException:
             self._restore_due = True
             raise
@@ -161,32 +157,35 @@ class Upkeep:
                 case RequestStatus.SUBMITTED:
                     mend = still > _STILL
                 case RequestStatus.ENQUEUED:
-                    mend = _STILL < still < _LOOKED_AFTER or now > state.deadline + _STILL
+                    mend = _STILL < still < _LOOKED_AFTER
                 case RequestStatus.SCHEDULED | RequestStatus.STARTED:
                     mend = state.lease_expires_at is None or now > state.lease_expires_at + _STILL
                 case RequestStatus.COMPLETED | RequestStatus.FAILED | RequestStatus.TIMEOUT | RequestStatus.CANCELLED:
                     mend = False
                 case _:
                     assert_never(state.status)
-            if mend:
-                await self._again([state.request_id])
+            if now > state.deadline + _STILL:  # no worker is left that would have told it
+                await self._journal.write_surely([state.request_id], timed_out)
+            elif mend:
+                await self._journal.write_surely([state.request_id], _unless_moved(state))
+                await self._offer([state.request_id])
 
-    async def _again(self, request_ids: Sequence[RequestId]) -> None:
-        """Queue them, as far as they are still open: the same request again changes nothing in admission."""
-        await self._journal.write_surely(request_ids, _next_events)
-        await self._dispatcher.offer_again(
-            [request for request in await self._journal.still_open(request_ids) if _waits(request.state)]
-        )
+    async def _offer(self, request_ids: Sequence[RequestId]) -> None:
+        """Offer those that wait: the same request again changes nothing in admission."""
+        still_open = await self._journal.still_open(request_ids)
+        await self._dispatcher.offer_again([request for request in still_open if _waits(request.state)])
 
 
 def _waits(state: RequestState) -> bool:
     return state.status is RequestStatus.ENQUEUED
 
 
-def _next_events(state: RequestState) -> Sequence[EventData]:
-    """What brings an open request back into the queue; nothing where it is there."""
-    if state.status is RequestStatus.SUBMITTED:
-        return [Enqueued(payer_id=state.payer_id)]
-    if state.status is RequestStatus.ENQUEUED:
-        return []
-    return [Enqueued(payer_id=state.payer_id, cause=_ABANDONED)]
+def _unless_moved(seen: RequestState) -> NextEvents:
+    """What brings an open request that still is where it was seen back into the queue."""
+
+    def next_events(state: RequestState) -> Sequence[EventData]:
+        if state.sequence != seen.sequence:
+            return []
+        return [Enqueued(payer_id=state.payer_id)] if state.status is RequestStatus.SUBMITTED else cut_off(state)
+
+    return next_events

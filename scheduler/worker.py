@@ -15,29 +15,26 @@ import structlog
 
 from bus.clock import Clock
 from bus.errors import LogUnavailable, StateUnavailable
-from bus.events import Answered, Downtime, TimedOut
+from bus.events import Answered, Downtime
 from bus.failure import Failure, FailureKind
-from bus.fold import RequestState
-from bus.ids import RequestId
+from bus.fold import RequestState, RequestStatus
+from bus.ids import CallId, RequestId
 from bus.metrics import Metrics
 from bus.question import Question
 from bus.traces import continued
-from payer.outcome import Answer, Outcome, Unfinished
+from payer.outcome import Answer, Outcome, Rejection, Unfinished
 from scheduler.admission import Admission, BreakerChange, CallEnd, Grant, Settled
-from scheduler.calls import end_of, next_events, proven_over
+from scheduler.calls import cut_off, end_of, next_events, proven_over, timed_out
 from scheduler.dispatcher import AGAIN_SECONDS, Dispatcher
 from scheduler.journal import Journal
 from scheduler.retries import RetryPolicy
 from scheduler.tasks import Tasks
 
-_DEADLINE_PASSED: Final = Failure(
-    code="DEADLINE",
-    kind=FailureKind.DEADLINE,
-    message="No answer came within the time this request was given. Ask again, with a later deadline.",
-)
 _CALL_FAILED: Final = Failure(
     code="INTERNAL", kind=FailureKind.INTERNAL, message="The call failed by a fault of ours. Operators were told."
 )
+_HAND_OVER_SECONDS: Final = 5.0
+"""Redis and Kafka take milliseconds for it; where they are away, a stop does not wait for them."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -76,6 +73,7 @@ class Worker:
         self._metrics = metrics
         self._draining = False
         self._calls = Tasks(metrics)
+        self._asking: dict[CallId, tuple[Grant, asyncio.Task[Outcome]]] = {}
         self._expiries = Tasks(metrics)
 
     async def run(self) -> None:
@@ -107,6 +105,30 @@ class Worker:
                     await tasks.settle()
         return len(self._calls)
 
+    async def hand_over(self) -> int:
+        """Leave the requests of calls still under way to other workers, which else take them up once this one has been
+        silent for long; how many calls that were. To be called after `drain`.
+
+        The calls keep their slots until their leases end. What cannot be handed over within some seconds is found by
+        the others' upkeep.
+        """
+        asking = dict(self._asking)
+        for _, task in asking.values():
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_HAND_OVER_SECONDS):
+                await asyncio.gather(*(self._leave(grant) for grant, _ in asking.values()))
+                await self._calls.settle()
+        return len(asking)
+
+    async def _leave(self, grant: Grant) -> None:
+        settled = await self._settle(grant, CallEnd.LOST, self._clock.monotonic())
+        await self._journal.write_surely(settled.waiters, cut_off)
+        still_open = await self._journal.still_open(settled.waiters)
+        await self._dispatcher.offer_again(
+            [request for request in still_open if request.state.status is RequestStatus.ENQUEUED]
+        )
+
     async def _decide(self) -> float | None:
         """Everything that may be done now; when to look again unless something changes."""
         now = self._clock.monotonic()
@@ -115,19 +137,21 @@ class Worker:
             self._expiries.spawn(self._expire(expired), "expire")
         while not self._draining and (grant := await self._admission.grant(now)) is not None:
             self._calls.spawn(self._call(grant), f"call {grant.call_id}")
-        return await self._admission.next_wakeup(now)
+        wakeup = await self._admission.next_wakeup(now)
+        # What is due is for others now.
+        return max(wakeup, now + AGAIN_SECONDS) if self._draining and wakeup is not None else wakeup
 
     async def _expire(self, request_ids: Sequence[RequestId]) -> None:
-        await self._journal.write_surely(
-            request_ids, lambda state: [TimedOut(payer_id=state.payer_id, failure=_DEADLINE_PASSED)]
-        )
+        await self._journal.write_surely(request_ids, timed_out)
 
     async def _call(self, grant: Grant) -> None:
         """One call, from its lease to its end. Nothing is sent before the log knows that it may be."""
         under_way = self._dispatcher.under_way(grant.call_id, grant.lease_expires)
         try:
             async with self._journal.holding(grant.waiters) as held:
-                waiting = await self._journal.write(held, under_way)
+                await self._journal.write(held, under_way)
+                # Not: those for whom it was written. Another writer may have come between two of the events.
+                waiting = [request for request in held if request.state.call_id == grant.call_id]
         except (LogUnavailable, StateUnavailable):
             waiting = []
         if not waiting:
@@ -141,15 +165,32 @@ class Worker:
             end = CallEnd.NOT_MADE
         else:
             with continued("call payer", leader.traceparent, payer=leader.payer_id, attempt=leader.attempt):
-                outcome = await self._ask(leader)
+                outcome = await self._asked(grant, leader)
             end = end_of(outcome)
         ended = self._clock.monotonic()
         self._metrics.call_seconds.labels(end).observe(ended - began)
-        settled = await self._settle(grant, end, ended)
+        try:
+            settled, told = await self._admission.settle(grant.call_id, end, ended), False
+        except StateUnavailable:
+            # What the payer said is told all the same; only the slot waits.
+            told = isinstance(outcome, Answer | Rejection)
+            if told:
+                await self._conclude(grant, leader, outcome, grant.waiters)
+            settled = await self._settle(grant, end, ended)
         self._dispatcher.changed.set()
-        await self._conclude(grant, leader, outcome, settled.waiters)
+        rest = [request_id for request_id in settled.waiters if not (told and request_id in grant.waiters)]
+        if rest or not told:
+            await self._conclude(grant, leader, outcome, rest)
         if settled.breaker is not None:
             await self._tell(settled.breaker)
+
+    async def _asked(self, grant: Grant, leader: RequestState) -> Outcome:
+        asking = asyncio.create_task(self._ask(leader), name=f"ask {grant.call_id}")
+        self._asking[grant.call_id] = (grant, asking)
+        try:
+            return await asking
+        finally:
+            del self._asking[grant.call_id]
 
     async def _ask(self, leader: RequestState) -> Outcome:
         try:

@@ -112,9 +112,9 @@ class Documents:
         """
         if isinstance(text, PersistedDocument):
             found = self._persisted.text_of(text)
-            document = self.get(found, on_read)
+            named = self.get(found, on_read)
             self._persisted.keep(text.sha256, found)
-            return document
+            return named
         if not isinstance(text, str) or not text:
             raise DocumentRefused(bad_input("There is no document.", QUERY))
         if self._allowed is not None and sha256_of(text) not in self._allowed:

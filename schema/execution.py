@@ -232,8 +232,8 @@ def build_schema(
     allowed: Mapping[str, str] | None = None,
 ) -> CoveySchema:
     """The schema. `answers` masks what nobody expected; only `development` may ask for the schema itself; costly
-    operations are charged to the caller's bucket of `rates`, the doors' own, if there is one; no documents but `allowed`
-    are served, by the SHA-256 of their text, where it is given."""
+    operations are charged to the caller's bucket of `rates`, the doors' own, if there is one; where `allowed` is given,
+    documents by the SHA-256 of their text, no others are served."""
     return CoveySchema(
         answers=answers, limits=limits or Limits(), development=development, rates=rates, allowed=allowed
     )

@@ -1,4 +1,4 @@
-"""Documents that are known by the hash of their text: Apollo's automatic persisted queries, and lists of what is served."""
+"""Documents known by the hash of their text: Apollo's automatic persisted queries, and lists of what is served."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from graphql import GraphQLError
 
 from delivery.request import PersistedDocument
 from schema.errors import bad_input
-from schema.places import QUERY
 
 _KEPT: Final = 512
 """Documents that clients sent; each may have the document limit's bytes."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 import settings as program
 from setting_kinds import LogLevel, Mode
-from settings import Settings, SettingsInvalid, load
+from settings import DEVELOPMENT_PAYER_URL, Settings, SettingsInvalid, load
 
 PRODUCTION = {
     "COVEY_MODE": "production",
@@ -73,13 +73,31 @@ def test_production_names_what_is_not_set(monkeypatch: pytest.MonkeyPatch, name:
     assert problem.startswith(name) and "not set" in problem
 
 
+def test_production_without_anything_names_all_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    problems = refused(monkeypatch, COVEY_MODE="production")
+    needed = ["COVEY_CURSOR_KEY", "COVEY_JWT_JWKS_URL", "COVEY_PAYER_API_KEY", "COVEY_PAYER_URL", "COVEY_PUBLIC_URL"]
+    assert sorted(problem.split()[0] for problem in problems) == needed
+    assert "COVEY_PAYER_API_KEY is not set; production needs the account's key at Stedi, never shown" in problems
+
+
+def test_of_two_that_were_set_and_do_not_go_together_one_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    (problem,) = refused(monkeypatch, COVEY_CALL_TIMEOUT_SECONDS="20", COVEY_LEASE_SECONDS="10")
+    assert problem == 'COVEY_CALL_TIMEOUT_SECONDS: given "20.0"; allowed: less than COVEY_LEASE_SECONDS (10)'
+
+
+def test_it_is_known_whether_somebody_said_where_payers_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load().names_payers
+    monkeypatch.setenv("COVEY_PAYER_URL", DEVELOPMENT_PAYER_URL)
+    assert load().names_payers
+
+
 def test_all_that_is_wrong_or_missing_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     variables = {"COVEY_MODE": "production", "COVEY_SLOTS": "many", "COVEY_LEASE_SECONDS": "10"}
     problems = refused(monkeypatch, **variables, COVEY_PROVIDER_NPI="1999999985", COVEY_PROVIDER_NAME="Clinic")
     assert sorted(problem.split()[0].rstrip(":") for problem in problems) == [
-        "COVEY_CALL_TIMEOUT_SECONDS",
         "COVEY_CURSOR_KEY",
         "COVEY_JWT_JWKS_URL",
+        "COVEY_LEASE_SECONDS",
         "COVEY_PAYER_API_KEY",
         "COVEY_PAYER_URL",
         "COVEY_PROVIDER_NPI",
@@ -109,10 +127,12 @@ def test_production_takes_unencrypted_urls_of_this_machine_only(
     ("name", "value", "allowed"),
     [
         ("COVEY_MODE", "test", "development or production"),
-        ("COVEY_LOG", "kafka://broker:9092", "this version knows no log but SQLite"),
+        ("COVEY_LOG", "kafka://broker", "kafka://HOST:PORT"),
+        ("COVEY_LOG", "kafka://a:9092,,b:9092", "kafka://HOST:PORT"),
         ("COVEY_LOG", "sqlite:///", "sqlite:///PATH"),
         ("COVEY_LOG", "/var/covey.db", "sqlite:///PATH"),
-        ("COVEY_STATE", "redis://127.0.0.1", "memory:"),
+        ("COVEY_STATE", "memcached://127.0.0.1", "memory:"),
+        ("COVEY_TOPIC_PREFIX", "a/b", "letters, digits"),
         ("COVEY_LOG_LEVEL", "loud", "debug or info or warning or error"),
         ("COVEY_STEDI_API", "2023-01-01", "2026-06-01 or 2024-04-01"),
         ("COVEY_PAYER_URL", "ftp://example.com", "https:// or http://"),
@@ -131,8 +151,10 @@ def test_production_takes_unencrypted_urls_of_this_machine_only(
         ("COVEY_ALLOWED_ORIGINS", "https://a.example.com/page", "https://app.example.com"),
         ("COVEY_TRUSTED_PROXIES", "10.0.0.0/8, everybody", "addresses or networks like 10.0.0.0/8"),
         ("COVEY_TRACE_RATIO", "2", "a number from 0 to 1"),
-        ("COVEY_CALL_TIMEOUT_SECONDS", "125", "less than COVEY_LEASE_SECONDS"),
-        ("COVEY_CACHE_STALE_SECONDS", "10", "COVEY_CACHE_FRESH_SECONDS or more"),
+        ("COVEY_CALL_TIMEOUT_SECONDS", "125", "less than COVEY_LEASE_SECONDS (125)"),
+        ("COVEY_LEASE_SECONDS", "10", "more than COVEY_CALL_TIMEOUT_SECONDS (122)"),
+        ("COVEY_CACHE_STALE_SECONDS", "10", "COVEY_CACHE_FRESH_SECONDS (86400) or more"),
+        ("COVEY_CACHE_FRESH_SECONDS", "700000", "COVEY_CACHE_STALE_SECONDS (604800) or less"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_name_and_what_is_allowed(
@@ -192,6 +214,34 @@ def test_a_misspelt_setting_is_told_with_the_nearest_one(
 
 def test_an_unknown_setting_like_no_other_is_told_without_a_guess(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused(monkeypatch, COVEY_ZEBRA="1") == ("COVEY_ZEBRA is no setting",)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"COVEY_LOG": "kafka://127.0.0.1:9092"}, "COVEY_LOG and COVEY_STATE do not match"),
+        ({"COVEY_STATE": "redis://127.0.0.1:6379/0"}, "COVEY_LOG and COVEY_STATE do not match"),
+        ({"COVEY_KAFKA_USERNAME": "covey"}, "COVEY_KAFKA_USERNAME and COVEY_KAFKA_PASSWORD"),
+        ({"COVEY_KAFKA_KEY": "key.pem"}, "COVEY_KAFKA_CERTIFICATE and COVEY_KAFKA_KEY"),
+        ({"COVEY_REDIS_KEY": "key.pem"}, "COVEY_REDIS_CERTIFICATE and COVEY_REDIS_KEY"),
+        ({"COVEY_KAFKA_CA": "ca.pem"}, "COVEY_KAFKA_CA and COVEY_KAFKA_CERTIFICATE"),
+        ({"COVEY_REDIS_CA": "ca.pem"}, "COVEY_REDIS_CA and COVEY_REDIS_CERTIFICATE"),
+        ({"COVEY_KAFKA_SCRAM": "PLAIN"}, "COVEY_KAFKA_SCRAM"),
+        ({"COVEY_TOPIC_REPLICATION": "1"}, "COVEY_TOPIC_REPLICATION"),
+    ],
+)
+def test_what_many_processes_need_has_to_fit(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], named: str
+) -> None:
+    (problem,) = refused(monkeypatch, **given)
+    assert problem.startswith(named)
+
+
+def test_kafka_and_redis_make_it_one_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not load().shared
+    monkeypatch.setenv("COVEY_LOG", "kafka://127.0.0.1:9092,127.0.0.1:9093")
+    monkeypatch.setenv("COVEY_STATE", "redis://127.0.0.1:6379/0")
+    assert load().shared
 
 
 def test_every_problem_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +341,9 @@ class TestEnvFile:
 
 def test_the_documentation_is_that_of_these_settings() -> None:
     written = Path(program.__file__).parent / "docs" / "settings.md"
-    assert written.read_text() == program.documentation(), "remake it: python -m settings --docs > docs/settings.md"
+    assert written.read_text() == program.documentation(), (
+        "remake it: .venv/bin/python -m settings --docs > docs/settings.md"
+    )
 
 
 def test_every_setting_has_a_reason_and_says_what_it_allows() -> None:

@@ -68,7 +68,7 @@ subscription Follow($requestId: ID!) {
       time
       sequence
       coverage { status planName planBegin }
-      failure { kind message field }
+      failure { code kind message field }
       cursor
     }
     ... on QueueProgress {
@@ -98,7 +98,7 @@ subscription Resume($requestId: ID!, $after: Cursor) {
       time
       sequence
       coverage { status planName planBegin }
-      failure { kind message field }
+      failure { code kind message field }
       cursor
     }
     ... on Gap { reason cursor }

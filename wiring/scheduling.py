@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, NamedTuple
@@ -19,13 +20,14 @@ from scheduler.memory_admission import MemoryAdmission
 from scheduler.policy import AdmissionPolicy, BreakerPolicy
 from scheduler.recovery import recover
 from scheduler.redis_admission import RedisAdmission
+from scheduler.redis_script import SharedPolicy
 from scheduler.retries import RetryPolicy
 from scheduler.upkeep import Upkeep
 from scheduler.worker import Worker
 from setting_kinds import LOOPBACK
 from settings import Settings
 from wiring.foundation import Foundation
-from wiring.shared import SharedStore
+from wiring.shared import SharedStore, views_whole
 from wiring.store import Chore, Store
 
 _PAYER_IDLE_SECONDS: Final = 4.0
@@ -39,6 +41,9 @@ class Scheduling(NamedTuple):
     workers: Sequence[Worker]
     chores: Mapping[str, Chore]
     """By name; to be run while the program does."""
+    restored: Sequence[asyncio.Event] = ()
+    """Set, while the chores run, when this process has read what others share with it. A request that comes earlier is
+    accepted, but may wait for a lease's time: nobody can know then that no call is under way."""
 
 
 def admission_policy(settings: Settings) -> AdmissionPolicy:
@@ -97,14 +102,15 @@ async def shared_scheduling(base: Foundation, shared: SharedStore, *, workers: i
         gateway = _desk(base, shared, shared.store.log)
         stack.push_async_callback(gateway.dispatcher.later.cancel)
         chores: dict[str, Chore] = {"upkeep": gateway.upkeep.run}
-        made = []
+        made, upkeeps = [], [gateway.upkeep]
         for number in range(1, workers + 1):
             payer = await stack.enter_async_context(payer_client(base))
             desk = _desk(base, shared, shared.log)
             worker = _worker(base, payer, desk.journal, desk.admission, desk.dispatcher)
             chores |= {f"worker {number}": worker.run, f"upkeep of worker {number}": desk.upkeep.run}
             made.append(worker)
-        yield Scheduling(gateway.dispatcher, made, chores)
+            upkeeps.append(desk.upkeep)
+        yield Scheduling(gateway.dispatcher, made, chores, [upkeep.restored for upkeep in upkeeps])
 
 
 class _Desk(NamedTuple):
@@ -118,7 +124,13 @@ class _Desk(NamedTuple):
 
 def _desk(base: Foundation, shared: SharedStore, log: EventLog) -> _Desk:
     clock, requests = base.clock, shared.store.requests
-    admission = RedisAdmission(shared.redis, admission_policy(base.settings), random_id, prefix=_prefix(base.settings))
+    admission = RedisAdmission(
+        shared.redis,
+        admission_policy(base.settings),
+        random_id,
+        shared=SharedPolicy(lag_seconds=base.settings.redis_lag_seconds),
+        prefix=_prefix(base.settings),
+    )
     journal = Journal(log, requests, clock, random_id, base.metrics)
     shared.listeners.join(journal)
     dispatcher = Dispatcher(journal=journal, admission=admission, clock=clock, metrics=base.metrics)
@@ -128,7 +140,7 @@ def _desk(base: Foundation, shared: SharedStore, log: EventLog) -> _Desk:
         journal=journal,
         admission=admission,
         dispatcher=dispatcher,
-        views_whole=lambda: shared.rebuild.whole,
+        views_whole=lambda: views_whole(shared),
         clock=clock,
     )
     return _Desk(admission, journal, dispatcher, upkeep)

@@ -19,7 +19,7 @@ from bus.ids import derived_id, random_id
 from bus.kafka_backlog import KafkaBacklog
 from bus.kafka_log import KafkaLog
 from bus.kafka_reader import KafkaReader
-from bus.kafka_security import KafkaLink, Scram, Tls
+from bus.kafka_security import KafkaLink, Scram, ScramMechanism, Tls
 from bus.kafka_topics import TopicPlan, log_plans
 from bus.log import EventLog
 from bus.reader import Sink
@@ -45,6 +45,8 @@ from wiring.store import Store
 
 _REBUILD_LEASE_SECONDS: Final = 15.0
 _FORGET_SECONDS: Final = 3600.0
+_BEHIND_SECONDS: Final = 1.0
+"""What a reader that goes on reading has taken by then was no reason to send anybody away."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -72,6 +74,7 @@ class SharedStore(NamedTuple):
     log: KafkaLog
     """As it is: `store.log` also waits for the views."""
     rebuild: Rebuild
+    reader: KafkaReader
     redis: Redis
     keys: RedisKeys
     listeners: Listeners
@@ -81,10 +84,17 @@ def kafka_link(settings: Settings) -> KafkaLink:
     """How Kafka is reached."""
     scram = None
     if settings.kafka_username is not None and settings.kafka_password is not None:
-        scram = Scram(username=settings.kafka_username, password=settings.kafka_password.get_secret_value())
+        scram = Scram(
+            username=settings.kafka_username,
+            password=settings.kafka_password.get_secret_value(),
+            mechanism=ScramMechanism(settings.kafka_scram),
+        )
+    tls = None
+    if settings.kafka_tls:
+        tls = Tls(ca=settings.kafka_ca, certificate=settings.kafka_certificate, key=settings.kafka_key)
     return KafkaLink(
         servers=tuple((settings.log or "").removeprefix(KAFKA).split(",")),
-        tls=Tls(ca=settings.kafka_ca) if settings.kafka_tls else None,
+        tls=tls,
         scram=scram,
     )
 
@@ -105,6 +115,8 @@ def redis_address(settings: Settings) -> RedisAddress:
     return RedisAddress(
         url=settings.state,
         ca_file=settings.redis_ca,
+        certificate_file=settings.redis_certificate,
+        key_file=settings.redis_key,
         username=settings.redis_username,
         password=_secret(settings.redis_password),
     )
@@ -165,10 +177,16 @@ async def shared_store(base: Foundation) -> AsyncIterator[SharedStore]:
             store=store,
             log=log,
             rebuild=rebuild,
+            reader=reader,
             redis=redis,
             keys=keys,
             listeners=listeners,
         )
+
+
+async def views_whole(shared: SharedStore) -> bool:
+    """Whether the views hold all that the log had when this was asked. May raise LogUnavailable, StateUnavailable."""
+    return await shared.reader.caught_up(_BEHIND_SECONDS) and await shared.rebuild.whole_now()
 
 
 @asynccontextmanager
@@ -200,7 +218,7 @@ async def _log_away(log: EventLog) -> str | None:
 
 async def _behind(reader: KafkaReader) -> str | None:
     try:
-        return None if await reader.caught_up() else "The reader is behind the log."
+        return None if await reader.caught_up(_BEHIND_SECONDS) else "The reader is behind the log."
     except CoveyError as error:
         return str(error)
 

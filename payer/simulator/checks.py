@@ -21,6 +21,9 @@ from payer.simulator.payers import SimulatedPayers
 from payer.simulator.people import Refusal
 from payer.simulator.slots import VendorSlots
 
+HANG_UP: Final = "covey.hang_up"
+"""In a scope's extensions: its `hang_up` ends the connection behind what was sent. A server without it takes the end of
+such an answer for a mistake, says so, and ends the connection too."""
 _MOST_BYTES: Final = 64 * 1024
 _TOO_MANY: Final = {
     "code": "TOO_MANY_REQUESTS",
@@ -35,9 +38,13 @@ _FAILURES: Final = {
 class CutOff(Response):
     """Announces more than it sends, then lets the connection go."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body[: len(self.body) // 2], "more_body": True})
+        if extension := scope.get("extensions", {}).get(HANG_UP):
+            extension["hang_up"]()
+            while (await receive())["type"] != "http.disconnect":
+                pass
 
 
 class RealTimeChecks:

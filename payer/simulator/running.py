@@ -10,9 +10,20 @@ from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from payer.simulator.checks import HANG_UP
 
 _BACKLOG: Final = 256
 _KEEP_ALIVE_SECONDS: Final = 75  # longer than clients keep idle connections: httpx lets go after 5
+
+
+class _Protocol(HttpToolsProtocol):
+    """Lets an answer end its connection on purpose."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {HANG_UP: {"hang_up": self.transport.close}}
 
 
 class _Server(uvicorn.Server):
@@ -47,6 +58,7 @@ async def running_simulator(app: Starlette, port: int = 0) -> AsyncIterator[str]
         server = _Server(
             uvicorn.Config(
                 app,
+                http=_Protocol,
                 log_config=None,
                 access_log=False,
                 lifespan="off",

@@ -205,9 +205,14 @@ function decisions.next_wakeup()
   at(tonumber(redis.call('ZRANGE', DEADLINES, 0, 0, 'WITHSCORES')[2]))
   at(tonumber(redis.call('ZRANGE', NOT_DUE, 0, 0, 'WITHSCORES')[2]))
   if waiting.any_due() then
-    if slots.free() <= 0 then at(slots.next_end()) end
     local from = epoch.grants_from()
+    if slots.free() <= 0 then at(slots.next_end()) end
     if from > now then at(from) end
+    if slots.free() > 0 and from <= now then
+      -- Time has passed since the caller's last grant: what became due in between is nobody's to wake for later.
+      local flight, more = next_flight()
+      if flight or more then return 0 end
+    end
   end
   for payer in pairs(payers.shut()) do
     if waiting.is_due_at(payer) then

@@ -53,9 +53,10 @@ function epoch.join()
   redis.call('SREM', UNHEARD, INSTANCE)
 end
 
--- Whoever was not heard of for a lease's time holds nothing any more.
+-- Whoever was not heard of for a lease's time holds nothing any more; but nobody is gone before it counts as silent.
 function epoch.forget_gone()
-  for _, instance in ipairs(redis.call('ZRANGEBYSCORE', ROSTER, '-inf', now - policy.lease_seconds)) do
+  local since = math.max(policy.lease_seconds, policy.silent_seconds)
+  for _, instance in ipairs(redis.call('ZRANGEBYSCORE', ROSTER, '-inf', now - since)) do
     redis.call('ZREM', ROSTER, instance)
     redis.call('HDEL', JOINED, instance)
     redis.call('SREM', UNHEARD, instance)

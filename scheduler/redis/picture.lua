@@ -38,8 +38,10 @@ local function answer()
     local given = redis.call('GET', key('answer', NONCE))
     if given then return given end
   end
-  slots.look()
-  if COMMAND ~= 'room' then advance() end
+  if COMMAND ~= 'room' then   -- asked before every submit; it looks at the queue only
+    slots.look()
+    advance()
+  end
   local decided = decisions[COMMAND]()
   if decided == nil then decided = NONE end
   local packed = cmsgpack.pack({ epoch.id, decided, true })

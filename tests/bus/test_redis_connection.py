@@ -12,9 +12,9 @@ from redis.exceptions import ResponseError
 
 from bus.errors import StateUnavailable
 from bus.redis_connection import RedisAddress, reached, redis_client
-from tests.bus.authority import Authority
 from tests.bus.conftest import enqueued, submitted
 from tests.bus.redis_world import RedisWorld, recorded
+from tests.services.certificates import Authority
 from tests.services.process import ServerProcess, free_ports, listens
 from tests.services.redis import RedisServer
 
@@ -27,7 +27,7 @@ class SecuredRedis:
 
     def __init__(self, folder: Path) -> None:
         self.authority = Authority(folder)
-        certificate, key = self.authority.certify("localhost")
+        certificate, key = self.authority.issue("redis", host="localhost")
         (self.port,) = free_ports(1)
         users = folder / "users.acl"
         users.write_text(f"user default off\nuser covey on >{PASSWORD} ~covey:* &* +@all -@admin -@dangerous +info\n")
@@ -42,7 +42,7 @@ class SecuredRedis:
     def address(self, **changed: object) -> RedisAddress:
         given: dict[str, object] = {
             "url": f"rediss://localhost:{self.port}/0",
-            "ca_file": self.authority.certificate_file,
+            "ca_file": self.authority.ca,
             "username": "covey",
             "password": PASSWORD,
         }

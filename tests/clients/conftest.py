@@ -34,7 +34,7 @@ class Demo(Struct, frozen=True, kw_only=True):
     token: str
 
 
-def _needs(present: object, reason: str) -> None:
+def needs(present: object, reason: str) -> None:
     """Skip where a tool is absent; in CI, which installs them all, fail instead."""
     if not present:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
@@ -44,9 +44,9 @@ def _needs(present: object, reason: str) -> None:
 def run_script() -> RunScript:
     """Runs a Node script of this folder and gives what it printed as JSON."""
     node = shutil.which("node")
-    _needs(node, "needs Node.js")
-    _needs((WEB / "node_modules").is_dir(), "needs the packages of web/: run scripts/web")
-    _needs(_PACKAGES.is_dir(), "needs the packages of tests/clients: run scripts/clients")
+    needs(node, "needs Node.js")
+    needs((WEB / "node_modules").is_dir(), "needs the packages of web/: run scripts/web")
+    needs(_PACKAGES.is_dir(), "needs the packages of tests/clients: run scripts/clients")
 
     async def run(name: str, *arguments: str) -> Any:
         process = await asyncio.create_subprocess_exec(
@@ -68,8 +68,8 @@ def run_script() -> RunScript:
 def chromium() -> str:
     """The browser's path."""
     path = shutil.which("chromium")
-    _needs(path, "needs Chromium")
-    _needs((WEB / "dist").is_dir(), "needs the built GraphiQL: run scripts/web")
+    needs(path, "needs Chromium")
+    needs((WEB / "dist").is_dir(), "needs the built GraphiQL: run scripts/web")
     return str(path)
 
 

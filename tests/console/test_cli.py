@@ -21,11 +21,25 @@ import console.tail
 from bus.errors import LogLocked
 from cli import cli
 from console.errors import WorkFailed
+from delivery.development_key import DevelopmentKey
 
 ROOT = Path(__file__).parents[2]
 PERSON = ["--first-name", "Jane", "--last-name", "Doe", "--birth-date", "2004-04-04", "--card", "AETNA12345"]
 CHECK = ["check", "--payer", "60054", "--member", "m-1", *PERSON]
-COMMANDS = ["demo", "serve", "payer-sim", "check", "token", "schema", "tail", "connections", "revoke"]
+COMMANDS = [
+    "demo",
+    "serve",
+    "payer-sim",
+    "check",
+    "token",
+    "schema",
+    "tail",
+    "connections",
+    "revoke",
+    "worker",
+    "rebuild",
+]
+OF_GROUPS = ["topics create", "topics check", "dlq list", "dlq show", "dlq retry"]
 
 
 def covey(*arguments: str) -> Result:
@@ -43,17 +57,27 @@ def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.fixture
+def key() -> None:
+    """What a server in development makes at its first start."""
+    DevelopmentKey.in_folder(Path("data"))
+
+
+def test_the_version_is_told() -> None:
+    assert re.fullmatch(r"covey \d+\.\d+\.\d+\n", covey("--version").stdout)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *OF_GROUPS])
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    result = covey(command, "--help")
+    result = covey(*command.split(), "--help")
     assert result.exit_code == 0
-    assert re.search(rf"Example: (\S+=\S+ )?covey {command}", " ".join(result.output.split()))
+    assert re.search(rf"Example: (\S+=\S+ )*covey {command}", " ".join(result.output.split()))
 
 
 def test_help_names_every_command_and_where_to_start() -> None:
     result = covey("--help")
     assert result.exit_code == 0 and "covey demo" in result.output
-    for command in COMMANDS:
+    for command in [*COMMANDS, "topics", "dlq"]:
         assert command in result.output
 
 
@@ -64,6 +88,11 @@ def test_help_names_every_command_and_where_to_start() -> None:
         ["nonsense"],
         ["token"],
         ["serve", "--port", "70000"],
+        ["serve", "--workers-in-process", "2"],
+        ["worker"],
+        ["rebuild"],
+        ["topics", "create"],
+        ["dlq", "list"],
         [*CHECK, "--deadline", "0"],
         [*CHECK, "--cache-mode", "SOMETIMES"],
         [*CHECK[:-6], "--birth-date", "04/04/2004", "--last-name", "Doe", "--card", "A"],
@@ -77,6 +106,15 @@ def test_used_wrongly_is_2(arguments: list[str]) -> None:
     assert result.stdout == "" or arguments == []
 
 
+@pytest.mark.parametrize("command", [["token", "--tenant", "t-1", "--member", "m-1"], CHECK])
+def test_no_key_is_made_that_no_server_knows(command: list[str], tmp_path: Path) -> None:
+    result = covey(*command)
+    assert result.exit_code == 2 and result.stdout == ""
+    assert f"no development key in {tmp_path}/data/. Set COVEY_DATA" in result.stderr and "--token" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("key")
 class TestToken:
     """`covey token`."""
 
@@ -89,7 +127,6 @@ class TestToken:
         claims = jwt.decode(line, options={"verify_signature": False})
         assert claims["mid"] == "m-1" and claims["tid"] == "t-1" and claims["roles"] == ["member"]
         assert claims["exp"] - claims["iat"] == seconds
-        assert Path("data/development-key.pem").exists()
 
     @pytest.mark.parametrize("ttl", ["15", "m", "0m", "-5m", "1d", "1.5h", " 15m", "15m\n", "9999999h"])
     def test_takes_no_other_lengths(self, ttl: str) -> None:
@@ -124,6 +161,7 @@ def test_a_wrong_setting_is_told_without_a_traceback() -> None:
     assert "did you mean COVEY_SLOTS?" in ended.stderr and "Traceback" not in ended.stderr
 
 
+@pytest.mark.usefixtures("key")
 def test_help_and_tokens_do_not_wait_for_the_server_to_be_imported() -> None:
     modules = "strawberry", "uvicorn", "starlette", "httpx", "rich.console"
     code = (
@@ -187,11 +225,31 @@ class TestCheck:
         assert asked["request"]["cacheMode"] == "REQUIRE_FRESH" and asked["request"]["priority"] == "BACKGROUND"
         assert asked["request"]["deadlineSeconds"] == 9 and asked["url"] == "https://x.test" and asked["as_json"]
 
+    @pytest.mark.parametrize(
+        ("wrong", "words"),
+        [
+            (["--birth-date", "4/4/2004"], "'--birth-date': give a day as year-month-day"),
+            (["--date-of-service", "2026-02-30"], "'--date-of-service': give a day as year-month-day"),
+            (["--npi", "1999999984"], "--npi and --provider-name go together"),
+            (["--provider-name", "Clinic"], "--npi and --provider-name go together"),
+        ],
+    )
+    def test_what_is_wrong_is_told_by_its_option_and_not_repeated(
+        self, asked: dict[str, Any], wrong: list[str], words: str
+    ) -> None:
+        result = covey(*CHECK, "--token", "t", *wrong)
+        assert result.exit_code == 2 and asked == {}
+        told = " ".join(result.stderr.replace("│", " ").split())
+        assert words in told and wrong[1] not in told
+
+    @pytest.mark.usefixtures("key")
     def test_makes_itself_a_token_where_none_is_given(self, asked: dict[str, Any]) -> None:
         assert covey(*CHECK, "--tenant", "t-7").exit_code == 0
+        assert asked["key_folder"] == Path("data").absolute()
         claims = jwt.decode(asked["token"], options={"verify_signature": False})
         assert claims["mid"] == "m-1" and claims["tid"] == "t-7"
 
+    @pytest.mark.usefixtures("key")
     def test_without_a_server_fails_with_the_cure(self) -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
@@ -208,7 +266,7 @@ class TestServe:
         """A program in the server's place."""
         app = ModuleType("app")
 
-        async def serve(settings: Any, *, host: str, port: int, on_ready: Any) -> int:
+        async def serve(settings: Any, *, host: str, port: int, on_ready: Any, **_: Any) -> int:
             on_ready(f"http://{host}:{port}")
             return 0
 
@@ -217,10 +275,25 @@ class TestServe:
         monkeypatch.setattr("logs.configure", lambda **_: None)
         return app
 
-    def test_says_on_stderr_where_it_is_ready(self, app: ModuleType) -> None:
+    def test_says_on_stderr_where_it_is_ready(self, app: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COVEY_PAYER_URL", "http://127.0.0.1:9")
         result = covey("serve", "--port", "0")
         assert result.exit_code == 0 and result.stdout == ""
-        assert "http://127.0.0.1:0" in result.stderr
+        assert result.stderr == "Ready at http://127.0.0.1:0\n"
+
+    def test_warns_where_nobody_said_who_answers(self, app: ModuleType) -> None:
+        warning = covey("serve", "--port", "0").stderr.splitlines()[1]
+        assert "COVEY_PAYER_URL" in warning and "covey payer-sim" in warning and "covey demo" in warning
+
+    def test_takes_its_folder_as_an_option(self, app: ModuleType) -> None:
+        seen = []
+
+        async def serve(settings: Any, **_: Any) -> int:
+            seen.append(settings.data)
+            return 0
+
+        app.serve = serve  # type: ignore[attr-defined]  # a module made in the fixture
+        assert covey("serve", "--data", "elsewhere").exit_code == 0 and seen == [Path("elsewhere")]
 
     @pytest.mark.parametrize(
         ("error", "words"),

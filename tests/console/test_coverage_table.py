@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from console.coverage_table import Waiting, coverage_table, event_line, failure_line
+from console.terminal import printer
 from tests.console.scripted_server import event
 
 COVERAGE: dict[str, Any] = {
@@ -32,7 +33,7 @@ COVERAGE: dict[str, Any] = {
 
 
 def drawn(coverage: dict[str, Any]) -> str:
-    console = Console(file=io.StringIO(), width=120)
+    console = Console(file=io.StringIO(), width=200)
     console.print(coverage_table(coverage))
     written: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
     return written
@@ -44,7 +45,13 @@ def test_coverage_is_drawn_with_its_plan_and_a_row_for_each_benefit() -> None:
     assert "2026-01-01 to ..." in written and "Group" not in written
     rows = [line for line in written.splitlines() if "│" in line]
     assert len(rows) == 4
-    assert "copayment" in rows[0] and "30, 98" in rows[0] and "$25" in rows[0] and "in network" in rows[0]
+    assert (
+        "copayment" in rows[0]
+        and "30 health benefit plan" in rows[0]
+        and "98 office visit" in rows[0]
+        and "$25" in rows[0]
+        and "in network" in rows[0]
+    )
     assert "20%" in rows[1] and "after deductible" in rows[1]
     assert "20 visits" in rows[2] and "calendar year" in rows[2]
     assert "about half" in rows[3]
@@ -74,7 +81,7 @@ FAILURE = {"code": "75", "kind": "MEMBER_DATA", "message": "Not found.", "field"
             "10:11:12  failed  75 (member data): Not found. Correct subscriber.memberId and ask again.",
         ),
         (
-            {"__typename": "QueueProgress", "cursor": "c", "place": 1, "estimatedWaitSeconds": None},
+            {"__typename": "QueueProgress", "cursor": "c", "queuePosition": 1, "estimatedWaitSeconds": None},
             "          waiting  place 1 in the queue",
         ),
         ({"__typename": "Gap", "cursor": "c", "reason": "STREAM_RESET"}, "gap: stream reset"),
@@ -90,10 +97,24 @@ def test_a_failure_is_told_with_what_follows_from_it() -> None:
     assert failure_line(failure) == "42 (payer unavailable): Down. Please wait."
 
 
-def test_waiting_moves_on_a_terminal_only() -> None:
+def test_waiting_moves_on_a_terminal_and_is_a_line_for_each_item_elsewhere() -> None:
     for terminal in (True, False):
         console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
         with Waiting(console) as waiting:
+            waiting.show(event("SUBMITTED", "c"))
             waiting.show(event("ENQUEUED", "c", queuePosition=3))
         written = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
-        assert bool(written) is terminal
+        lines = "10:11:12  submitted\n10:11:12  enqueued  place 3 in the queue\n"
+        assert ("\x1b" in written) is terminal is (written != lines)
+
+
+def test_off_a_terminal_a_wide_table_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    note = "prior authorization is needed " * 10
+    printer().print(coverage_table({**COVERAGE, "benefits": [{"kind": "OTHER", "messages": [note + "at last"]}]}))
+    assert f"{note}at last" in capsys.readouterr().out
+
+
+def test_on_a_narrow_terminal_long_words_are_folded_not_cut() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=40)
+    console.print(coverage_table(COVERAGE))
+    assert "…" not in console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above

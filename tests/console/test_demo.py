@@ -15,8 +15,12 @@ import httpx
 import jwt
 import pytest
 
+from bus.clock import SystemClock
 from console.errors import PortInUse, UsedWrongly, WorkFailed
 from console.submit_and_follow import Item
+from delivery.development_key import DevelopmentKey
+from payer.simulator.app import simulator_app
+from payer.simulator.running import running_simulator
 from settings import Settings, load
 from tests.console.scripted_server import event
 from tests.console.test_coverage_table import COVERAGE, FAILURE
@@ -41,6 +45,7 @@ class StandIn:
         stop: asyncio.Event | None = None,
     ) -> int:
         self.settings, self.port = settings, port
+        DevelopmentKey.in_folder(settings.data)
         self.before_ready()
         try:
             on_ready(f"http://{host}:{port}")
@@ -94,10 +99,28 @@ async def test_it_prints_a_link_a_token_and_a_command_to_try(
     assert jwt.decode(token, options={"verify_signature": False})["mid"] == "m-1"
 
 
+async def test_it_claims_a_simulator_only_where_it_brings_one(
+    demo: Any, server: StandIn, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await demo.demo(load(), port=0)
+    assert "with a simulator in the payers' place" in capsys.readouterr().out
+    async with running_simulator(simulator_app(seed=1, slots=1, speed=1, clock=SystemClock())) as payers:
+        monkeypatch.setenv("COVEY_PAYER_URL", payers)
+        await demo.demo(load(), port=0)
+    told = capsys.readouterr().out
+    assert f"asking {payers}" in told and "simulator" not in told and server.settings.payer_url == payers
+
+
+async def test_it_makes_its_own_tokens(demo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVEY_JWT_JWKS_URL", "http://127.0.0.1:9/keys")
+    with pytest.raises(UsedWrongly, match="unset COVEY_JWT_JWKS_URL"):
+        await demo.demo(load(), port=0)
+
+
 async def test_a_port_in_use_is_told_before_anything_starts(demo: Any, server: StandIn) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(PortInUse, match=f"127.0.0.1:{port} is in use.*--port"):
+        with pytest.raises(PortInUse, match=f"Port {port} on 127.0.0.1 is taken, or may not be used: .*--port"):
             await demo.demo(load(), port=port)
     assert not server.ended
 

@@ -9,7 +9,7 @@ import pytest
 
 from bus.clock import SystemClock
 from console.check import check
-from console.errors import ServerRefused, ServerUnreachable, UsedWrongly
+from console.errors import ServerRefused, ServerUnreachable, TokenNotTaken, UsedWrongly
 from console.submit_and_follow import Item, SubmitAndFollow
 from tests.console.scripted_server import ScriptedServer, ScriptedSocket, event
 
@@ -98,7 +98,7 @@ async def test_an_item_renews_its_patience() -> None:
         assert len(await followed(server)) == 25
 
 
-@pytest.mark.parametrize(("code", "words"), [(4400, "4400"), (4401, "covey token"), (4403, "covey token")])
+@pytest.mark.parametrize(("code", "words"), [(4400, "4400"), (4401, "4401"), (4403, "covey token")])
 async def test_it_does_not_come_back_from_a_refusal(code: int, words: str) -> None:
     async def refuses(socket: ScriptedSocket) -> None:
         await socket.receive()
@@ -108,6 +108,17 @@ async def test_it_does_not_come_back_from_a_refusal(code: int, words: str) -> No
         with pytest.raises(ServerRefused, match=words):
             await followed(server)
     assert len(server.sockets) == 1
+
+
+async def test_progress_is_given_with_the_schemas_own_names() -> None:
+    async def tells_progress(socket: ScriptedSocket) -> None:
+        await socket.subscribed()
+        await socket.next({"__typename": "QueueProgress", "cursor": "c1", "place": 4, "estimatedWaitSeconds": None})
+        await socket.next(event("COMPLETED", "c2"))
+
+    async with ScriptedServer(tells_progress).running() as server:
+        progress, _ = await followed(server)
+    assert progress["queuePosition"] == 4 and "place" not in progress
 
 
 async def test_an_operation_that_is_refused_is_told_with_its_code() -> None:
@@ -180,7 +191,7 @@ async def test_input_that_the_server_does_not_take_was_used_wrongly() -> None:
     problem = {"path": ["input", "question", "subscriber", "dateOfBirth"], "code": "IN_FUTURE", "message": "Too late."}
     async with ScriptedServer(tells_all).running() as server:
         server.respond = lambda _: submitted({"__typename": "InvalidInput", "problems": [problem]})
-        with pytest.raises(UsedWrongly, match=r"^question\.subscriber\.dateOfBirth: Too late\.$"):
+        with pytest.raises(UsedWrongly, match=r"^--birth-date: Too late\.$"):
             await check(server.client, {}, lambda _: None)
 
 
@@ -196,7 +207,12 @@ async def test_a_refusal_is_told_with_when_to_come_back(after: int | None, words
 @pytest.mark.parametrize(
     ("response", "error", "words"),
     [
-        (httpx.Response(401, json={"errors": []}), ServerRefused, "covey token"),
+        (httpx.Response(401, text="no"), TokenNotTaken, "covey token"),
+        (
+            httpx.Response(401, json={"errors": [{"message": "No JWT.", "extensions": {"code": "UNAUTHENTICATED"}}]}),
+            TokenNotTaken,
+            "refused the token: No JWT. Pass --token",
+        ),
         (httpx.Response(404, text="not found"), ServerUnreachable, "HTTP 404"),
         (httpx.Response(200, json=[]), ServerUnreachable, "without a GraphQL answer"),
         (httpx.Response(200, json={}), ServerUnreachable, "without a GraphQL answer"),

@@ -116,7 +116,7 @@ async def test_a_browser_gets_the_page_where_there_is_one_and_405_where_not(serv
         ("", "must be `Bearer`"),
         ("Bearer", "must be `Bearer`"),
         ("Basic abc", "must be `Bearer`"),
-        ("Bearer a.b.c", "no token"),
+        ("Bearer a.b.c", "not a JWT"),
         (f"Bearer {sign(exp=5)}", "has ended"),
         (f"Bearer {TOKEN}, Bearer {TOKEN}", "token"),
     ],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx
 from starlette.applications import Starlette
 
 from bus.metrics import Metrics
 from delivery.probes import Probes
+from tests.virtual_time import run_virtually
 
 
 def client(probes: Probes) -> httpx.AsyncClient:
@@ -45,3 +48,18 @@ async def test_metrics_are_refreshed_before_they_are_read_out() -> None:
     async with client(Probes(checks={}, metrics=metrics, refresh=refresh)) as http:
         response = await http.get("/metrics")
     assert 'covey_slots{state="held"} 3.0' in response.text
+
+
+def test_what_does_not_answer_in_time_is_told_as_a_reason() -> None:
+    async def silent() -> None:
+        await asyncio.sleep(3_600)
+
+    async def main() -> None:
+        probes = Probes(checks={"log": silent, "readers": silent}, metrics=Metrics(), refresh=silent)
+        began = asyncio.get_running_loop().time()
+        readiness = await probes.readiness()
+        assert not readiness.ready
+        assert readiness.reasons == dict.fromkeys(("log", "readers"), "It does not answer within 2 seconds.")
+        assert asyncio.get_running_loop().time() - began == 2
+
+    run_virtually(main())

@@ -260,13 +260,16 @@ async def test_a_flaky_payer_is_unreachable_about_half_the_time(simulator: Simul
     assert sum(isinstance(outcome, Answer) for outcome in found) == 60 - len(down)
 
 
-async def test_garbage_comes_in_turns_and_leaves_the_server_well(simulator: Simulator, api: StediApi) -> None:
+async def test_garbage_comes_in_turns_and_leaves_the_server_well(
+    simulator: Simulator, api: StediApi, caplog: pytest.LogCaptureFixture
+) -> None:
     codes = []
     for _ in range(6):
         outcome = await simulator.ask(question("SIMGARBAGE"), api)
         assert isinstance(outcome, Broken)
         codes.append(outcome.failure.code)
     assert codes == ["ANSWER_UNREADABLE", "ANSWER_CUT_OFF", "ANSWER_UNREADABLE"] * 2
+    assert caplog.text == ""  # what is meant is no complaint of the server's
     assert isinstance(await simulator.ask(question(), api), Answer)
 
 

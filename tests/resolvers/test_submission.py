@@ -6,10 +6,12 @@ from itertools import product
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from bus.events import CacheMode, Priority, Purpose
+from bus.errors import StateUnavailable
+from bus.events import CacheMode, Priority, Purpose, Topic
 from bus.fold import RequestStatus
-from bus.ids import MemberId, TenantId
+from bus.ids import EventId, MemberId, TenantId, derived_id
 from delivery.caller import Caller, Role
 from resolvers.answers import CoverageSource
 from resolvers.refusal import Invalid, RefusalReason, Refused
@@ -196,6 +198,19 @@ def test_a_retry_with_the_same_key_gives_the_same_request() -> None:
     in_world(scenario)
 
 
+def test_a_retry_that_views_behind_the_log_do_not_know_gives_the_same_request() -> None:
+    async def scenario(world: World) -> None:
+        first = accepted(await world.submit(idempotency_key="k"))
+        world.log.late = True
+        assert accepted(await world.submit(idempotency_key="k")).request_id == first.request_id
+        changed = await world.submit(idempotency_key="k", deadline_seconds=119)
+        refused(changed, RefusalReason.IDEMPOTENCY_CONFLICT)
+        world.log.late = False
+        assert len(await world.requests()) == 1
+
+    in_world(scenario)
+
+
 def test_a_retry_after_midnight_is_the_same_submission_though_it_named_no_date() -> None:
     async def scenario(world: World) -> None:
         first = accepted(await world.submit(idempotency_key="k"))
@@ -267,12 +282,25 @@ def test_of_concurrent_submissions_with_one_key_the_first_wins_and_the_others_co
 
 def test_a_key_whose_request_is_another_tenants_by_chance_is_a_conflict() -> None:
     async def scenario(world: World) -> None:
-        world.log.get = _nothing  # type: ignore[method-assign] # as if the id stood in the log for somebody else
-        await world.submit(idempotency_key="k")
-        refused(await world.submit(idempotency_key="k"), RefusalReason.IDEMPOTENCY_CONFLICT)
+        asker = service()
+        await world.submit(asker)
+        (first, *_) = await world.log.read(Topic.RTE, after=0, limit=1)
+        taken = derived_id("submit", asker.tenant_id, asker.subject, "k")
+        await world.log.append([replace(first.event, id=EventId("x"), subject=taken, tenant_id=TenantId("other"))])
+        refused(await world.submit(asker, idempotency_key="k"), RefusalReason.IDEMPOTENCY_CONFLICT)
 
-    async def _nothing(tenant_id: TenantId, request_id: Any) -> None:
-        return None
+    in_world(scenario)
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_without_the_view_of_requests_members_are_served_all_the_same(key: str | None) -> None:
+    async def away(*_: Any) -> Any:
+        raise StateUnavailable("Redis is away.")
+
+    async def scenario(world: World) -> None:
+        world.log.get = away  # type: ignore[method-assign, assignment] # as with views in Redis
+        world.log.people_asked_about = away  # type: ignore[method-assign, assignment] # the same
+        assert isinstance(await world.submit(idempotency_key=key), Accepted)
 
     in_world(scenario)
 

@@ -55,11 +55,12 @@ DIRECTORY: Final = Directory(
 
 
 class BreakableLog(MemoryLog):
-    """Away while `away` is set."""
+    """Away while `away` is set; while `late` is, its view of requests knows of none, as one behind the log does."""
 
     def __init__(self, epoch: str = "epoch") -> None:
         super().__init__(epoch)
         self.away = False
+        self.late = False
 
     async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
         self._refuse()
@@ -67,7 +68,7 @@ class BreakableLog(MemoryLog):
 
     async def get(self, tenant_id: TenantId, request_id: RequestId) -> Any:
         self._refuse()
-        return await super().get(tenant_id, request_id)
+        return None if self.late else await super().get(tenant_id, request_id)
 
     def _refuse(self) -> None:
         if self.away:

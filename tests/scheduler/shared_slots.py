@@ -31,12 +31,13 @@ class SharedSlots:
         """One more, which joined then."""
         if not self._founded:
             self._founded = True
-            await self._new(policy, shared).next_wakeup(FOUNDED)
-        admission = self._new(policy, shared)
+            await self.new(policy, shared).next_wakeup(FOUNDED)
+        admission = self.new(policy, shared)
         await admission.grant(joined)
         return admission
 
-    def _new(self, policy: AdmissionPolicy, shared: SharedPolicy) -> RedisAdmission:
+    def new(self, policy: AdmissionPolicy, shared: SharedPolicy = DEFAULT_SHARED) -> RedisAdmission:
+        """One that has not been heard of yet."""
         return RedisAdmission(self.client, policy, random_id, shared=shared, prefix=self.prefix, callers_time=True)
 
     async def forget(self) -> None:

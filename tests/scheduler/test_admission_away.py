@@ -11,9 +11,9 @@ from bus.errors import StateUnavailable
 from bus.events import Event, EventType, Priority, Recorded
 from bus.fold import RequestStatus
 from bus.memory_log import MemoryLog
-from scheduler.errors import AlreadyFinished
+from scheduler.errors import AlreadyFinished, QueueFull
 from scheduler.memory_admission import MemoryAdmission
-from tests.scheduler.world import LEASE_SECONDS, LONGEST_CALL_SECONDS, TENANT, World, living
+from tests.scheduler.world import LEASE_SECONDS, LONGEST_CALL_SECONDS, TENANT, World, living, unreachable
 from tests.virtual_time import VirtualClock, run_virtually
 
 
@@ -61,19 +61,48 @@ def test_what_is_accepted_meanwhile_is_queued_when_admission_is_back() -> None:
     run_virtually(main())
 
 
-def test_a_call_whose_end_cannot_be_told_is_told_later_and_its_answer_is_not_lost() -> None:
+def test_an_answer_is_told_at_once_and_only_the_slot_waits_for_admission() -> None:
     async def main() -> None:
         async with living(MemoryLog("epoch"), VirtualClock(), admission_type=AwayAdmission) as world:
             state = await world.submit(deadline_seconds=600)
             await world.clock.sleep(1)
             _admission(world).away = True
-            await world.clock.sleep(30)
-            assert await world.types(state) == ["submitted", "enqueued", "scheduled", "started"]
+            await world.clock.sleep(5)
+            assert await world.types(state) == ["submitted", "enqueued", "scheduled", "started", "completed"]
+            await world.clock.sleep(25)
             _admission(world).away = False
             await world.clock.sleep(5)
-            assert (await world.types(state))[-1] == "completed"
-            assert len(world.payer.calls) == 1
+            assert len(world.payer.calls) == 1 and await world.all_of(EventType.ANSWERED) == []
             assert (await world.dispatcher.status()).held == 0
+
+    run_virtually(main())
+
+
+def test_a_call_that_brought_nothing_is_made_again_when_admission_is_back() -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock(), admission_type=AwayAdmission) as world:
+            world.payer.script = [unreachable()]
+            state = await world.submit(deadline_seconds=600)
+            await world.clock.sleep(1)
+            _admission(world).away = True
+            await world.clock.sleep(30)
+            assert (await world.types(state))[-1] == "started"
+            _admission(world).away = False
+            await world.clock.sleep(30)
+            assert (await world.types(state))[-1] == "completed" and len(world.payer.calls) == 2
+
+    run_virtually(main())
+
+
+def test_no_more_is_accepted_than_can_wait_for_admission() -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock(), admission_type=AwayAdmission) as world:
+            _admission(world).away = True
+            for number in range(1_000):
+                await world.dispatcher.room(TENANT, Priority.INTERACTIVE)
+                await world.submit(member=f"m-{number}", deadline_seconds=600)
+            with pytest.raises(QueueFull):
+                await world.dispatcher.room(TENANT, Priority.INTERACTIVE)
 
     run_virtually(main())
 

@@ -227,3 +227,75 @@ async def test_every_key_is_in_one_slot_of_a_cluster(server: RedisServer) -> Non
         await admission.grant(0.0)
 
         assert await client.keys() == await client.keys("{covey}:*")
+
+
+async def test_where_nothing_can_be_under_way_slots_are_granted_at_once(slots: SharedSlots) -> None:
+    instances = await three(slots)
+    await slots.forget()
+    await all_renew(instances, 20.0)
+    await waiting(instances[0], 4, 20.0)
+    assert await granted(instances, 20.0) == []  # they join anew
+    assert await granted(instances, 31.0) == []  # the control: nobody has vouched
+
+    await instances[0].vouch(31.0)
+
+    assert len(await granted(instances, 31.0)) == 4
+
+
+async def test_who_vouches_does_not_free_the_slots_that_are_held(slots: SharedSlots) -> None:
+    instances = await three(slots)
+    await slots.forget()
+    await all_renew(instances, 20.0)
+    await waiting(instances[0], 4, 20.0)
+    assert await granted(instances, 20.0) == []
+    await instances[0].hold(CallId("old"), PayerId("old payer"), 90.0, 20.0)
+
+    await instances[0].vouch(31.0)
+
+    assert len(await granted(instances, 31.0)) == 3
+
+
+async def test_nobody_vouches_for_a_state_that_was_lost_since_they_looked(slots: SharedSlots) -> None:
+    instances = await three(slots)
+    await slots.forget()
+    await all_renew(instances, 20.0)
+
+    await slots.forget()  # what the first had looked at is gone with it
+    await instances[0].vouch(31.0)
+
+    await waiting(instances[0], 4, 31.0)
+    assert await granted(instances, 31.0) == []
+    assert await granted(instances, 42.0) == []
+    assert (await instances[0].renew(42.0)).state_lost
+    await instances[0].vouch(42.0)
+    assert len(await granted(instances, 42.0)) == 4
+
+
+async def test_the_first_of_all_instances_may_vouch_at_once(slots: SharedSlots) -> None:
+    first = slots.new(POLICY)
+    await first.vouch(0.0)
+    assert not (await first.renew(0.0)).state_lost
+    await first.grant(0.0)
+    await waiting(first, 4, 10.0)
+    assert len(await granted([first], 10.0)) == 4
+
+
+async def test_what_became_due_since_the_last_grant_wakes_its_worker_at_once(slots: SharedSlots) -> None:
+    """Decisions are taken at the server's time, and that passes between two of them."""
+    worker = await slots.instance(POLICY, joined=0.0)
+    await waiting(worker, 1, 1.0)
+    assert await worker.grant(9.9) is None
+    assert await worker.next_wakeup(10.1) == pytest.approx(10.1)
+
+
+async def test_an_instance_that_lives_is_not_gone_though_leases_are_shorter_than_its_heartbeat(
+    slots: SharedSlots,
+) -> None:
+    policy = AdmissionPolicy(slots=4, lease_seconds=4.0)
+    owner, other = [await slots.instance(policy) for _ in range(2)]
+    await all_renew([owner, other], 0.0)
+    await waiting(owner, 1, 1.0)
+    assert await owner.grant(1.0) is not None
+    assert (await other.renew(9.0)).abandoned == ()
+    await waiting(owner, 1, 9.5)
+    assert await owner.grant(9.5) is not None

@@ -16,7 +16,7 @@ _DAY = timedelta(days=1)
 
 
 class Authority:
-    """Signs certificates for 127.0.0.1, good for a day."""
+    """Signs certificates for this machine, good for a day."""
 
     def __init__(self, folder: Path, name: str = "throw-away authority") -> None:
         """Writes its own certificate to `ca.pem` in the folder, which is made."""
@@ -34,12 +34,13 @@ class Authority:
         self.ca = folder / "ca.pem"
         self.ca.write_bytes(certificate.public_bytes(Encoding.PEM))
 
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """The PEM files of a new certificate and of its key."""
+    def issue(self, name: str, *, host: str = "127.0.0.1") -> tuple[Path, Path]:
+        """The PEM files of a new certificate for the host, an address or `localhost`, and of its key."""
+        subject = x509.DNSName(host) if host == "localhost" else x509.IPAddress(ip_address(host))
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([subject]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs=False), critical=True)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)

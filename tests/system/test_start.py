@@ -14,6 +14,7 @@ from typing import Final
 import httpx
 import pytest
 
+from delivery.development_key import DevelopmentKey
 from tests.system.program import SUBMIT, Client, Ended, ended, question, serving, simulator, token
 
 SECRET: Final = "hush-5678"
@@ -82,7 +83,7 @@ async def test_a_port_in_use_is_told_before_anything_is_made(tmp_path: Path) -> 
         port = str(taken.getsockname()[1])
         for command in ("serve", "demo"):
             message = told(await ended(command, "--port", port, env={"COVEY_DATA": str(tmp_path / "data")}), 1)
-            assert f"127.0.0.1:{port} is in use" in message and "--port" in message
+            assert f"Port {port} on 127.0.0.1 is taken" in message and "--port" in message
     assert not (tmp_path / "data").exists()
 
 
@@ -95,7 +96,7 @@ async def test_a_file_in_the_folders_place_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(BOUND != () and shutil.which(BOUND[0]) is None, reason="root, and nothing to bind it with")
 async def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    await token(data, "m-1")
+    DevelopmentKey.in_folder(data)
     data.chmod(0o555)
     message = told(await serve(data), 1)
     assert f"{data}/covey.db.lock" in message and "give this user the right to write the folder" in message
@@ -196,7 +197,7 @@ async def test_what_is_kept_is_for_its_owner_only_also_what_an_earlier_version_l
     whole_log: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
-    await token(data, "m-1")
+    DevelopmentKey.in_folder(data)
     assert {"data", "development-key.pem"} == {path.name for path in (data, *data.iterdir())}
     assert _open_to_others(data, *data.iterdir()) == set()
     made = await _made(whole_log)

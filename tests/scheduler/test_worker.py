@@ -1,0 +1,119 @@
+"""What a worker does for requests that others accepted, and for those it cannot bring to their end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from bus.events import Enqueued, Scheduled, Started
+from bus.fold import RequestState, RequestStatus
+from bus.ids import CallId, RequestId
+from bus.memory_log import MemoryLog
+from scheduler.admission import Ask
+from tests.scheduler.world import PAYER, World, living
+from tests.virtual_time import VirtualClock, run_virtually
+
+WHOLE = ["submitted", "enqueued", "scheduled", "started", "completed"]
+
+
+async def offer_as_another(world: World, state: RequestState) -> None:
+    """As the instance that accepted it does, before its next event is in the log."""
+    now = world.clock.monotonic()
+    await world.admission.offer(
+        Ask(
+            request_id=state.request_id,
+            tenant_id=state.tenant_id,
+            payer_id=state.payer_id,
+            question_key=state.question.key(state.tenant_id),
+            priority=state.priority,
+            deadline=now + 100,
+        ),
+        now,
+    )
+    world.dispatcher.changed.set()
+
+
+def test_one_that_is_granted_before_it_is_told_to_wait_is_called_at_once() -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
+            state = await world.record_submitted()
+            await offer_as_another(world, state)
+            await asyncio.sleep(0.01)
+            assert await world.types(state) == WHOLE[:4]
+            await world.clock.sleep(10)
+            assert await world.types(state) == WHOLE
+            assert len(world.payer.calls) == 1
+
+    run_virtually(main())
+
+
+def test_one_that_the_views_do_not_know_yet_is_waited_for() -> None:
+    class Late(MemoryLog):
+        late = True
+
+        async def states(self, request_ids: Sequence[RequestId]) -> Sequence[RequestState]:
+            return [] if self.late else await super().states(request_ids)
+
+    async def main(late_seconds: float) -> None:
+        log = Late("epoch")
+        async with living(log, VirtualClock()) as world:
+            state = await world.record_submitted()
+            await offer_as_another(world, state)
+            await world.clock.sleep(late_seconds)
+            log.late = False
+            await world.clock.sleep(10)
+            assert await world.types(state) == WHOLE
+            assert len(world.payer.calls) == 1
+
+    run_virtually(main(0.3))
+    run_virtually(main(5.0))  # then the log itself is read
+
+
+def test_one_that_is_told_of_a_call_which_was_never_made_gets_another_attempt() -> None:
+    """The log took what said that the call is made, and its answer was lost: so the call was given back."""
+
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
+            state = await world.record_submitted()
+            lease = state.deadline
+            await world.write_as_another(state, Enqueued(payer_id=PAYER))
+            for step in (Scheduled, Started):
+                await world.write_as_another(
+                    state, step(payer_id=PAYER, call_id=CallId("never made"), lease_expires_at=lease)
+                )
+            await offer_as_another(world, state)
+            await world.clock.sleep(10)
+            assert await world.types(state) == [*WHOLE[:4], *WHOLE[1:]]
+            assert (await world.events(state))[-1].attempt == 2
+
+    run_virtually(main())
+
+
+def test_calls_that_do_not_end_in_time_are_handed_over_with_their_slots_held() -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
+            world.payer.seconds = 60
+            state = await world.submit(deadline_seconds=500)
+            await world.clock.sleep(1)
+
+            assert await world.worker.drain(5) == 1
+            assert await world.worker.hand_over() == 1
+
+            assert await world.status(state) is RequestStatus.ENQUEUED
+            last = (await world.events(state))[-1]
+            assert (last.attempt, last.type) == (2, "rte.enqueued")
+            status = await world.dispatcher.status()
+            assert (status.held, sum(each.waiting for each in status.classes)) == (1, 1)
+            await world.clock.sleep(100)  # it makes no more calls itself
+            assert await world.status(state) is RequestStatus.ENQUEUED
+
+    run_virtually(main())
+
+
+def test_a_worker_without_calls_has_nothing_to_hand_over() -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
+            assert await world.worker.drain(5) == 0
+            assert await world.worker.hand_over() == 0
+
+    run_virtually(main())
