@@ -1,4 +1,4 @@
-"""What is delivered: the five events of a request, about 600 bytes each in the log, and the document they are read by."""
+"""What is delivered: the five events of a request, 600 bytes in the log at most, and the document they are read by."""
 
 from __future__ import annotations
 

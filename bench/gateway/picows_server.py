@@ -17,7 +17,7 @@ from bench.gateway.rival_feed import read_feed
 sockets: defaultdict[str, set[WSTransport]] = defaultdict(set)
 
 
-class Listener(WSListener):  # type: ignore[misc] # it is compiled
+class Listener(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type != WSMsgType.TEXT:
             return

@@ -1,4 +1,4 @@
-"""Events for the rivals that are written in Python: lines over a plain socket, which costs them less than Kafka would."""
+"""Events for the rivals written in Python: lines over a plain socket, which costs them less than Kafka would."""
 
 from __future__ import annotations
 

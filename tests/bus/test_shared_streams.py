@@ -109,7 +109,7 @@ def test_those_who_may_see_the_same_are_given_the_same_object_and_others_are_not
             first, second = [(await _events(stream, 1))[0] for stream in together]
             assert first is second
             assert first.encodings == {}
-            hidden: asyncio.Task[StreamItem] = asyncio.create_task(anext(apart))  # type: ignore[arg-type] # a coroutine
+            hidden: asyncio.Task[StreamItem] = asyncio.create_task(anext(apart))
             for _ in range(200):
                 await asyncio.sleep(0)
             assert not hidden.done()
@@ -152,7 +152,7 @@ def test_what_ends_a_shared_stream_ends_it_for_all_and_the_next_begins_anew() ->
             async def away(*_: object, **__: object) -> list[Recorded]:
                 raise LogUnavailable("away")
 
-            log.read_request = away  # type: ignore[method-assign,assignment] # as when Kafka is lost
+            log.read_request = away  # type: ignore[method-assign] # as when Kafka is lost
             log.write(submitted("r0", member="m1"))
             for stream in streams:
                 with pytest.raises(LogUnavailable):
