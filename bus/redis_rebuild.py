@@ -69,6 +69,8 @@ class Rebuild:
     async def whole_now(self) -> bool:
         """As `whole`, having asked Redis just now: it may have forgotten in silence. Raises StateUnavailable."""
         await self._views.look()
+        if not self.whole:
+            self._views.missed.set()
         return self.whole
 
     async def fill(self, progress: RebuildProgress | None = None) -> bool:

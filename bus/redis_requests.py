@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final
 
 from redis.asyncio import Redis
 
+from bus.errors import StateUnavailable
 from bus.events import Recorded
 from bus.fold import RequestState, RequestStatus
 from bus.ids import CallId, MemberId, RequestId, TenantId
@@ -117,3 +118,23 @@ class RedisRequests:
                     pipeline.zrevrangebylex(key, end, "-", start=0, num=count)
                 found = await pipeline.execute()
         return sorted((one.decode() for entries in found for one in entries), reverse=True)[:count]
+
+
+class WholeRequests(RedisRequests):
+    """The same, for those who conclude something from what is not there: where Redis has lost something and is filled
+    again, an unknown request is not said to be none."""
+
+    def __init__(
+        self, redis: Redis, keys: RedisKeys, values: RedisValues, whole: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """`whole` asks whether the views hold all that the log has."""
+        super().__init__(redis, keys, values)
+        self._whole = whole
+
+    async def get(self, tenant_id: TenantId, request_id: RequestId) -> RequestState | None:
+        state = await super().get(tenant_id, request_id)
+        if state is not None:
+            return state
+        if not await self._whole():
+            raise StateUnavailable("Redis is being filled from the log.")
+        return await super().get(tenant_id, request_id)  # it may have been filled between the two

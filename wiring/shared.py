@@ -28,7 +28,7 @@ from bus.redis_history import RedisHistory
 from bus.redis_keys import RedisKeys
 from bus.redis_lease import RedisLease
 from bus.redis_rebuild import Rebuild
-from bus.redis_requests import RedisRequests
+from bus.redis_requests import WholeRequests
 from bus.redis_todo import Keeping
 from bus.redis_values import RedisValues
 from bus.redis_views import RedisViews
@@ -165,7 +165,7 @@ async def shared_store(base: Foundation) -> AsyncIterator[SharedStore]:
 
         store = Store(
             log=ShownLog(log, views.show),
-            requests=RedisRequests(redis, keys, values),
+            requests=WholeRequests(redis, keys, values, rebuild.whole_now),
             cache=cache,
             fanout=fanout,
             revocations=RedisRevocations(redis, clock, prefix=f"covey:{settings.topic_prefix}"),

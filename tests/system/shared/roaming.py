@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
 
 from tests.system.program import FOLLOW, STATUS, SUBMIT, TERMINAL, received, subscribe
@@ -135,7 +135,7 @@ class Roaming:
 
 
 async def items_of(socket_: ClientConnection, field: str) -> AsyncIterator[dict[str, Any]]:
-    """Of the one subscription that runs on the socket, until it completes. Raises Away, ConnectionClosed."""
+    """Of the one subscription that runs on the socket, until it completes or the socket is cut. Raises Away."""
     while True:
         message = await received(socket_)
         if message["type"] == "complete":
@@ -153,6 +153,3 @@ async def items_of(socket_: ClientConnection, field: str) -> AsyncIterator[dict[
 def cut(socket_: ClientConnection) -> None:
     """As a train in a tunnel does: no goodbye."""
     socket_.transport.abort()
-
-
-__all__ = ["MEMBER_EVENTS", "Away", "ConnectionClosed", "Roaming", "cut", "items_of"]
