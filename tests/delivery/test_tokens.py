@@ -153,7 +153,7 @@ def unsigned(header: dict[str, object], payload: object = None) -> str:
     "token",
     [
         "",
-        "a",
+        "zz",
         "a.b.c",
         "....",
         "x" * 8193,
