@@ -3,9 +3,9 @@
     python -m bench.gateway --services FILE [--rounds 3] [--only covey,stock] [--sockets 1000]
 
 FILE is what `scripts/services start` wrote: where Kafka and Redis listen. Covey reads its events from Kafka, as it is
-served; the others get theirs as lines over a socket, which costs them less. Each server is pinned to the first core,
-the load to the second; they take turns, and every client checks that it got exactly its events, in order. A rate is what
-was delivered between the first event's sending and the last one's arrival; of all rounds the median counts. Exit 1
+served; the others get theirs as lines over a socket, which costs them less. Each server has the first core,
+the load to the second; they take turns, and every client checks that it got exactly its events, in order. A rate is
+what was delivered between the first event's sending and the last one's arrival; of all rounds the median counts. Exit 1
 where a bar is missed.
 """
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bus.errors import LogUnavailable
 from bus.events import Recorded, Topic
 from bus.replay import Delivered, StreamItem
-from tests.bus.conftest import submitted
+from tests.bus.conftest import downtime, submitted
 from tests.bus.keeping_log import KeepingLog
 from tests.bus.stream_bench import M1, T1, Bench
 from tests.bus.test_replay_property import (
@@ -163,5 +163,31 @@ def test_what_ends_a_shared_stream_ends_it_for_all_and_the_next_begins_anew() ->
             log.write(submitted("r1", member="m1"))
             assert (await _events(again, 1))[0].recorded.event.subject == "r1"
             await again.aclose()
+
+    run_virtually(scenario())
+
+
+def test_one_who_resumes_ahead_of_the_others_is_given_nothing_twice_and_no_cursor_that_would_be() -> None:
+    async def scenario() -> None:
+        log = KeepingLog()
+        elsewhere, bench = Bench(log), Bench(log)
+        async with elsewhere.running(), bench.fanout:  # here nothing is read yet: events come by hand
+            behind, there = bench.member(), elsewhere.member()
+            await anext(behind)
+            await anext(there)
+            log.write(submitted("r0", member="m1"), downtime("P1", available=False))
+            had = await _events(there, 2)
+            ahead = bench.member(had[-1].cursor)
+            await anext(ahead)
+            log.write(submitted("r1", member="m1"))
+            await bench.fanout.take([recorded for recorded in log.events if recorded.event.topic is Topic.RTE])
+            assert [item.recorded.event.subject for item in await _events(behind, 2)] == ["r0", "r1"]
+            (own,) = await _events(ahead, 1)
+            assert own.recorded.event.subject == "r1"
+            again = elsewhere.member(own.cursor)
+            log.write(submitted("r2", member="m1"))
+            assert [item.recorded.event.subject for item in await _events(again, 1)] == ["r2"]
+            for stream in (behind, there, ahead, again):
+                await stream.aclose()
 
     run_virtually(scenario())
