@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from setting_kinds import Proxies
+from setting_kinds import OperationsFile, Proxies
 
 
 class GatewaySettings(BaseSettings):
@@ -100,6 +100,9 @@ class GatewaySettings(BaseSettings):
         10, ge=1, le=10_000, description="Different people asked about a member, so that nobody fishes for strangers."
     )
     message_bytes: int = Field(65_536, ge=1024, le=16_777_216, description="An HTTP body, or a message on a socket.")
+    operations_file: OperationsFile | None = Field(
+        None, description="The only operations that are served, a JSON object of documents; every one when absent."
+    )
     document_bytes: int = Field(16_384, ge=256, le=16_777_216, description="A GraphQL document.")
     document_tokens: int = Field(2000, ge=10, le=1_000_000, description="Tokens of a document, counted while parsing.")
     document_depth: int = Field(15, ge=1, le=100, description="Fields within fields.")

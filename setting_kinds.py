@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -122,6 +123,19 @@ def _pem(value: str) -> str:
     return pem
 
 
+def _operations(value: Path) -> Path:
+    try:
+        listed = json.loads(value.expanduser().read_text("utf-8"))
+    except OSError:
+        raise ValueError from None
+    if not isinstance(listed, dict) or not all(isinstance(text, str) for text in listed.values()):
+        raise ValueError
+    return value.expanduser()
+
+
+OperationsFile = Annotated[
+    Path, AfterValidator(_operations), Allowed("the path of a JSON object whose values are GraphQL documents")
+]
 LogUrl = Annotated[
     str,
     _only(lambda value: _is_sqlite(value) or _is_kafka(value)),

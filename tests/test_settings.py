@@ -151,6 +151,8 @@ def test_production_takes_unencrypted_urls_of_this_machine_only(
         ("COVEY_ALLOWED_ORIGINS", "https://a.example.com/page", "https://app.example.com"),
         ("COVEY_TRUSTED_PROXIES", "10.0.0.0/8, everybody", "addresses or networks like 10.0.0.0/8"),
         ("COVEY_TRACE_RATIO", "2", "a number from 0 to 1"),
+        ("COVEY_OPERATIONS_FILE", "nowhere.json", "a JSON object whose values are GraphQL documents"),
+        ("COVEY_OPERATIONS_FILE", "pyproject.toml", "a JSON object whose values are GraphQL documents"),
         ("COVEY_CALL_TIMEOUT_SECONDS", "125", "less than COVEY_LEASE_SECONDS (125)"),
         ("COVEY_LEASE_SECONDS", "10", "more than COVEY_CALL_TIMEOUT_SECONDS (122)"),
         ("COVEY_CACHE_STALE_SECONDS", "10", "COVEY_CACHE_FRESH_SECONDS (86400) or more"),

@@ -35,6 +35,7 @@ from resolvers.use_cases import UseCases
 from schema.context import Context
 from schema.execution import build_schema
 from schema.limits import Limits
+from schema.persisted import read_allowed
 from settings import Settings
 from wiring.foundation import Foundation
 
@@ -83,7 +84,13 @@ def doors(
         burst=settings.operations_burst,
         tell=metrics.refusals.labels("operations").inc,
     )
-    schema = build_schema(answers=answers, limits=_limits(settings), development=settings.development, rates=rates)
+    schema = build_schema(
+        answers=answers,
+        limits=_limits(settings),
+        development=settings.development,
+        rates=rates,
+        allowed=None if settings.operations_file is None else read_allowed(settings.operations_file),
+    )
     verifier = TokenVerifier(keys=keys.source, connect_tokens=connect_tokens, clock=clock, revoked=revocations.holds)
     page = None if keys.development is None else _graphiql(keys.development, settings, clock)
 
