@@ -11,7 +11,8 @@ import pytest
 from tests.conformance.conftest import signed
 from tests.conformance.conversations import TALKING, hold
 from tests.conformance.wire import Closed, Opcode, close_payload, framed, wire
-from tests.delivery.harness import Harness, member_token
+from tests.delivery.harness import Harness
+from tests.delivery.issued import member_token
 from tests.delivery.sample_schema import SECRET
 from tests.system.program import Server, readiness, serving
 

@@ -7,16 +7,14 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any, Final
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 import strawberry
 import uvicorn
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
@@ -25,13 +23,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from bus.errors import StateUnavailable
-from bus.ids import MemberId, TenantId
 from bus.metrics import Metrics
 from delivery.answers import Answers
-from delivery.caller import Caller, Role
+from delivery.caller import Caller
 from delivery.connect_tokens import ConnectTokens
 from delivery.connections import Connections
-from delivery.development_key import DevelopmentKey, sign_development_token
 from delivery.drain import Drain
 from delivery.http import HttpDoor
 from delivery.lifetime import LifetimeLimits
@@ -47,88 +43,9 @@ from delivery.stall import StallGuard, StallLimits, stall_guard
 from delivery.storm import Gate
 from delivery.streams import Streams
 from delivery.tokens import TokenVerifier
+from tests.delivery.issued import KEY, member_token
+from tests.delivery.manual_clock import ManualClock
 from tests.delivery.sample_schema import SCHEMA
-
-NOW: Final = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-TENANT: Final = TenantId("acme")
-KEY: Final = DevelopmentKey(Ed25519PrivateKey.generate())
-
-
-class ManualClock:
-    """Stands still until a test advances it; sleepers wake when their moment comes."""
-
-    def __init__(self) -> None:
-        self._elapsed = 0.0
-        self._wall_offset = timedelta()
-        self._sleepers: list[tuple[float, asyncio.Event]] = []
-
-    def now(self) -> datetime:
-        return NOW + timedelta(seconds=self._elapsed) + self._wall_offset
-
-    def monotonic(self) -> float:
-        return self._elapsed
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds <= 0:
-            await asyncio.sleep(0)
-            return
-        sleeper = (self._elapsed + seconds, asyncio.Event())
-        self._sleepers.append(sleeper)
-        try:
-            await sleeper[1].wait()
-        finally:
-            self._sleepers.remove(sleeper)
-
-    def advance(self, seconds: float) -> None:
-        self._elapsed += seconds
-        for due, event in self._sleepers:
-            if due <= self._elapsed:
-                event.set()
-
-    def jump_wall(self, by: timedelta) -> None:
-        self._wall_offset += by
-
-    @property
-    def sleeping(self) -> int:
-        return len(self._sleepers)
-
-
-def sign(**changes: object) -> str:
-    """A member's token for an hour; a claim given as None is left out."""
-    issued = int(NOW.timestamp())
-    claims: dict[str, object] = {
-        "sub": "m-1",
-        "tid": TENANT,
-        "mid": "m-1",
-        "roles": ["member"],
-        "aud": "covey",
-        "iat": issued,
-        "exp": issued + 3600,
-    }
-    claims |= changes
-    return KEY.sign({name: value for name, value in claims.items() if value is not None})
-
-
-def member_token(member: str = "m-1", ttl_seconds: int = 3600) -> str:
-    return sign_development_token(
-        KEY,
-        tenant_id=TENANT,
-        roles=[Role.MEMBER],
-        member_id=MemberId(member),
-        ttl_seconds=ttl_seconds,
-        now=NOW,
-        token_id=f"t-{member}",
-    )
-
-
-def service_token(subject: str = "batch") -> str:
-    return sign(sub=subject, roles=["service"], mid=None)
-
-
-def operator_token() -> str:
-    return sign_development_token(
-        KEY, tenant_id=TENANT, roles=[Role.OPERATOR], member_id=None, ttl_seconds=60, now=NOW, token_id="t-op"
-    )
 
 
 class KeptRevocations:

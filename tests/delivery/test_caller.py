@@ -8,7 +8,7 @@ import pytest
 
 from bus.ids import MemberId, TenantId
 from delivery.caller import Caller, Role
-from tests.delivery.harness import NOW
+from tests.delivery.manual_clock import NOW
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from delivery.caller import Caller, Role
 from delivery.connections import Connections, Holder
 from delivery.endings import Ending
 from delivery.errors import TooManyConnections
-from tests.delivery.harness import NOW, TENANT, Harness, ManualClock, member_token
+from tests.delivery.harness import Harness
+from tests.delivery.issued import TENANT, member_token
+from tests.delivery.manual_clock import NOW, ManualClock
 
 
 class Socket:

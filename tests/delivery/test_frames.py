@@ -14,7 +14,8 @@ from bus.metrics import Metrics
 from delivery.endings import Ending
 from delivery.frames import Frames
 from delivery.messages import Ping
-from tests.delivery.harness import Harness, door_tasks, member_token
+from tests.delivery.harness import Harness, door_tasks
+from tests.delivery.issued import member_token
 
 
 class Peer:

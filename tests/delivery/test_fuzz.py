@@ -8,7 +8,8 @@ import msgspec
 from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 
-from tests.delivery.harness import Harness, Talk, door_tasks, eventually, http_client, member_token
+from tests.delivery.harness import Harness, Talk, door_tasks, eventually, http_client
+from tests.delivery.issued import member_token
 
 CASES = 1000
 BODIES = [

@@ -9,7 +9,8 @@ import pytest
 from starlette.responses import HTMLResponse
 from structlog.testing import capture_logs
 
-from tests.delivery.harness import Harness, client_of, error_code, http_client, member_token, service_token, sign
+from tests.delivery.harness import Harness, client_of, error_code, http_client
+from tests.delivery.issued import member_token, service_token, sign
 from tests.delivery.sample_schema import SECRET, CodedSchema, Mutation, Query
 from tests.delivery.test_tokens import caller
 from tests.schema.asking import made

@@ -8,7 +8,8 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from tests.delivery.harness import Harness, client_of, error_code, member_token
+from tests.delivery.harness import Harness, client_of, error_code
+from tests.delivery.issued import member_token
 
 TOKEN = member_token()
 

@@ -15,7 +15,9 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from delivery.errors import KeysUnavailable, TokenRefused
 from delivery.jwks import JwksKeys
-from tests.delivery.harness import Harness, ManualClock, http_client, member_token
+from tests.delivery.harness import Harness, http_client
+from tests.delivery.issued import member_token
+from tests.delivery.manual_clock import ManualClock
 
 PRIVATE = Ed25519PrivateKey.generate()
 WEAK_RSA = rsa.generate_private_key(65537, 1024)  # noqa: S505 (weak on purpose)

@@ -7,7 +7,8 @@ import asyncio
 import msgspec
 import pytest
 
-from tests.delivery.harness import Harness, eventually, member_token
+from tests.delivery.harness import Harness, eventually
+from tests.delivery.issued import member_token
 from tests.delivery.numbered_schema import NUMBERED
 from tests.delivery.streaming import MULTIPART, subscribed
 

@@ -10,7 +10,7 @@ from bus.ids import MemberId, TenantId
 from delivery.caller import Caller, Role
 from delivery.errors import RateLimited
 from delivery.rates import Rates
-from tests.delivery.harness import NOW, ManualClock
+from tests.delivery.manual_clock import NOW, ManualClock
 
 
 def caller(member: str | None, tenant: str = "acme", *roles: Role) -> Caller:

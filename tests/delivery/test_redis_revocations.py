@@ -17,7 +17,8 @@ from bus.redis_connection import RedisAddress, redis_client
 from delivery.connections import Connections
 from delivery.redis_revocations import RedisRevocations
 from delivery.revocation import Revocations, member_name
-from tests.delivery.harness import TENANT, eventually
+from tests.delivery.harness import eventually
+from tests.delivery.issued import TENANT
 from tests.delivery.test_socket_lifetime import member
 
 MEMBER = member_name(TENANT, MemberId("m-1"))

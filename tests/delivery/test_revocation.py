@@ -18,18 +18,9 @@ from delivery.errors import RevocationsFull
 from delivery.revocation import Revocations, member_name, tenant_name, token_name
 from delivery.revocation_file import RevocationFile
 from delivery.tokens import Door
-from tests.delivery.harness import (
-    NOW,
-    TENANT,
-    Harness,
-    KeptRevocations,
-    ManualClock,
-    client_of,
-    eventually,
-    member_token,
-    service_token,
-    sign,
-)
+from tests.delivery.harness import Harness, KeptRevocations, client_of, eventually
+from tests.delivery.issued import TENANT, member_token, service_token, sign
+from tests.delivery.manual_clock import NOW, ManualClock
 from tests.delivery.test_socket_lifetime import member
 
 MEMBER = member_name(TENANT, MemberId("m-1"))

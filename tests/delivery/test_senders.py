@@ -12,7 +12,8 @@ import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from delivery.senders import SenderGuard, SenderLimits
-from tests.delivery.harness import Harness, client_of, eventually, member_token
+from tests.delivery.harness import Harness, client_of, eventually
+from tests.delivery.issued import member_token
 
 HEAD_LATE = SenderLimits(head_seconds=0.2, body_seconds=600)
 BODY_LATE = SenderLimits(head_seconds=600, body_seconds=0.2)

@@ -10,7 +10,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route, WebSocketRoute
 
 from delivery.server import DrainingServer
-from tests.delivery.harness import Harness, door_tasks, eventually, http_client, member_token, until_stalled
+from tests.delivery.harness import Harness, door_tasks, eventually, http_client, until_stalled
+from tests.delivery.issued import member_token
 
 
 async def started(harness: Harness) -> tuple[DrainingServer, asyncio.Task[None]]:

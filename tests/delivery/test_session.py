@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from delivery.lifetime import LifetimeLimits
-from tests.delivery.harness import Harness, Talk, eventually, member_token, sign
+from tests.delivery.harness import Harness, Talk, eventually
+from tests.delivery.issued import member_token, sign
 
 FOREVER = "subscription { forever }"
 

@@ -10,7 +10,9 @@ import pytest
 
 from bus.ids import MemberId
 from delivery.caller import Caller, Role
-from tests.delivery.harness import NOW, TENANT, Harness, door_tasks, eventually, member_token, service_token, sign
+from tests.delivery.harness import Harness, door_tasks, eventually
+from tests.delivery.issued import TENANT, member_token, service_token, sign
+from tests.delivery.manual_clock import NOW
 from tests.delivery.sample_schema import ended
 
 

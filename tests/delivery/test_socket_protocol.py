@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.delivery.harness import Harness, door_tasks, eventually, member_token, sign
+from tests.delivery.harness import Harness, door_tasks, eventually
+from tests.delivery.issued import member_token, sign
 from tests.delivery.sample_schema import SECRET, ended
 
 

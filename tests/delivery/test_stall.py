@@ -11,7 +11,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from bus.metrics import Metrics
 from delivery.stall import StallGuard, StallLimits, stall_guard
-from tests.delivery.harness import Harness, Talk, door_tasks, eventually, member_token, until_stalled
+from tests.delivery.harness import Harness, Talk, door_tasks, eventually, until_stalled
+from tests.delivery.issued import member_token
 from tests.delivery.sample_schema import ended
 
 FRAME_BYTES = 20_000

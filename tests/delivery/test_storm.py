@@ -15,7 +15,8 @@ from delivery.errors import Crowded, TokenRefused
 from delivery.keys import VerifyingKey
 from delivery.storm import Gate
 from delivery.tokens import Door
-from tests.delivery.harness import KEY, Harness, Talk, eventually, member_token
+from tests.delivery.harness import Harness, Talk, eventually
+from tests.delivery.issued import KEY, member_token
 
 STORM = 300
 

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from delivery.stall import StallLimits
-from tests.delivery.harness import Harness, client_of, door_tasks, error_code, eventually, member_token, service_token
+from tests.delivery.harness import Harness, client_of, door_tasks, error_code, eventually
+from tests.delivery.issued import member_token, service_token
 from tests.delivery.numbered_schema import NUMBERED
 from tests.delivery.sample_schema import ended
 from tests.delivery.streaming import EVENTS, numbers, sample, subscribed

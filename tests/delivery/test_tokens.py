@@ -22,7 +22,9 @@ from delivery.connect_tokens import CONNECT_KEY_ID, ConnectTokens
 from delivery.errors import ConnectTokenRefused, KeyUnusable, TokenRefused
 from delivery.keys import FixedKey, KeySource, public_key, verifying_key
 from delivery.tokens import Door, TokenVerifier
-from tests.delivery.harness import KEY, NOW, TENANT, Harness, ManualClock, member_token, operator_token, sign
+from tests.delivery.harness import Harness
+from tests.delivery.issued import KEY, TENANT, member_token, operator_token, sign
+from tests.delivery.manual_clock import NOW, ManualClock
 
 SECONDS = int(NOW.timestamp())
 WEAK_RSA = rsa.generate_private_key(65537, 1024)  # noqa: S505 (weak on purpose)
