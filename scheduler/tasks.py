@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Coroutine
 from typing import Any
 
@@ -42,6 +43,9 @@ class Tasks:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            _logger.error("task_failed", task=task.get_name(), exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # The error's own words are not logged: they may repeat what was asked.
+            frames = traceback.format_tb(error.__traceback__)
+            _logger.error("task_failed", task=task.get_name(), error=type(error).__name__, frames=frames)
             self._metrics.internal_errors.labels("scheduler").inc()
