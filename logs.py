@@ -1,7 +1,7 @@
 """Structured logs on stderr: JSON lines in production, readable in development; the libraries' logs go the same way.
 
-`structlog.contextvars.bind_contextvars(request_id=...)` puts an id on every line of a task. No access log is written:
-what was asked is health data.
+The task that accepts a request binds its id, the one that makes a call the call's, so that all their lines have it. No
+access log is written: what was asked is health data.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+import structlog
+
 from bus.clock import Clock
 from bus.events import Event, Submitted
 from bus.fold import RequestState, fold
@@ -15,6 +17,8 @@ from bus.traces import began, present
 from scheduler.dispatcher import Dispatcher
 
 _SOURCE: Final = "covey/resolvers"
+
+_logger = structlog.get_logger(__name__)
 
 
 class Acceptance:
@@ -50,6 +54,8 @@ class Acceptance:
             await asyncio.wait(self._under_way)
 
     async def _accept(self, request_id: RequestId, tenant_id: TenantId, submitted: Submitted) -> RequestState | None:
+        # In a task of its own: every line that is logged on the way has the request's id.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
         with began("accept request", payer=submitted.payer_id, priority=submitted.priority):
             return await self._accept_traced(request_id, tenant_id, submitted, present())
 
@@ -71,7 +77,10 @@ class Acceptance:
         with began("append"):
             (recorded,) = await self._log.append([event])
         state = None if recorded is None else fold(None, recorded)
-        return None if state is None else await self._dispatcher.accept(state)
+        if state is None:
+            return None
+        _logger.info("request_accepted", payer_id=state.payer_id, priority=state.priority.value)
+        return await self._dispatcher.accept(state)
 
     def _ended(self, task: asyncio.Task[RequestState | None]) -> None:
         self._under_way.discard(task)

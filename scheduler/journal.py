@@ -209,7 +209,11 @@ class Journal:
         if request.state.status.terminal:
             self._open.pop(state.request_id, None)
             if not overtaken:
-                self._metrics.outcomes.labels(TYPE_OF[type(own[-1].event.data)]).inc()
+                ended = TYPE_OF[type(own[-1].event.data)]
+                self._metrics.outcomes.labels(ended).inc()
+                _logger.info(
+                    "request_ended", request_id=state.request_id, by=ended.value, attempt=request.state.attempt
+                )
         return not overtaken
 
     async def _surely(self, step: Callable[[], Awaitable[_T]]) -> _T:

@@ -146,6 +146,7 @@ class Worker:
 
     async def _call(self, grant: Grant) -> None:
         """One call, from its lease to its end. Nothing is sent before the log knows that it may be."""
+        structlog.contextvars.bind_contextvars(call_id=grant.call_id)
         under_way = self._dispatcher.under_way(grant.call_id, grant.lease_expires)
         try:
             async with self._journal.holding(grant.waiters) as held:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from bus.errors import LogUnavailable
 from bus.events import Cancelled, Downtime, Enqueued, Event, EventType, Priority, Recorded
@@ -50,6 +51,18 @@ def test_a_request_goes_through_every_step_to_its_answer() -> None:
             assert await world.types(state) == ["submitted", "enqueued", "scheduled", "started", "completed"]
             assert [event.sequence for event in await world.events(state)] == [1, 2, 3, 4, 5]
             assert len(world.journal) == 0
+
+    run_virtually(main())
+
+
+def test_the_end_of_a_request_is_logged_by_its_id() -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
+            with capture_logs() as lines:
+                state = await world.submit()
+                await world.clock.sleep(10)
+        ended = {"event": "request_ended", "log_level": "info", "by": "rte.completed", "attempt": 1}
+        assert lines == [{**ended, "request_id": state.request_id}]
 
     run_virtually(main())
 
