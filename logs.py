@@ -41,6 +41,7 @@ def configure(*, level: str, json_lines: bool) -> None:
         library.handlers, library.propagate = [], True
         library.setLevel(logging.NOTSET)
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("uvicorn.error").addFilter(_worth_telling)
     # It writes hundreds of lines a second while a broker is away; the log's own code tells of that once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     # httpx tells every URL it asks at info.
@@ -51,6 +52,11 @@ def configure(*, level: str, json_lines: bool) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Not a stack trace for every frame that some client writes in no UTF-8; it is closed with 1007, and counted."""
+    return not record.getMessage().startswith("Invalid UTF-8")
 
 
 def _rendering(json_lines: bool) -> list[Processor]:

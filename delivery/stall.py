@@ -8,6 +8,8 @@ from asyncio.transports import BaseTransport
 from typing import ClassVar
 
 from msgspec import Struct
+from websockets.frames import Frame, Opcode
+from websockets.server import ServerProtocol
 
 from bus.metrics import Metrics
 from delivery.corked import CorkedWriting
@@ -25,6 +27,15 @@ class StallLimits(Struct, frozen=True, kw_only=True):
     """In the kernel, which else grows to megabytes a socket; Linux doubles the figure for its own needs."""
 
 
+class _ClosableMidMessage(ServerProtocol):
+    """A close may come between the pieces of a message (RFC 6455, section 5.4); websockets takes that for a breach."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class StallGuard(CorkedWriting):
     """uvicorn's WebSocket protocol with an end to waiting.
 
@@ -40,6 +51,7 @@ class StallGuard(CorkedWriting):
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
+        self.conn.__class__ = _ClosableMidMessage  # uvicorn makes it, of the class that it knows
         self.transport.set_write_buffer_limits(high=self.limits.buffer_bytes)
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.limits.kernel_buffer_bytes)

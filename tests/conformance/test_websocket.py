@@ -210,7 +210,6 @@ async def test_12_compression_is_neither_agreed_on_nor_understood(program: Serve
         assert (await talk.closed()).code == 1002
 
 
-@pytest.mark.xfail(reason="websockets takes a close between the pieces of a message for a breach, with 1002")
 async def test_7_a_close_between_the_pieces_of_a_message_is_returned(program: Server) -> None:
     async with wire(program.port) as talk:
         await talk.write(framed(TEXT, b"{", final=False) + framed(CLOSE, close_payload(1000)) + framed(MORE, b"}"))
