@@ -48,7 +48,7 @@ async def test_settings_that_are_wrong_are_told_by_their_names_and_what_is_allow
         "mode": "live",
         "slots": "many",
         "slotts": "15",
-        "log": "kafka://127.0.0.1:9092",
+        "log": "kafka://127.0.0.1",
         "cursor_key": SECRET,
         "data_key": SECRET,
         "jwt_public_key": f"-----BEGIN PRIVATE KEY-----\n{SECRET}",

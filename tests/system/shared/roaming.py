@@ -140,14 +140,11 @@ async def items_of(socket_: ClientConnection, field: str) -> AsyncIterator[dict[
         message = await received(socket_)
         if message["type"] == "complete":
             return
-        if message["type"] == "next":
-            assert "errors" not in message["payload"], message
-            yield message["payload"]["data"][field]
-        elif message["type"] == "error":
-            codes = {error["extensions"]["code"] for error in message["payload"]}
-            if codes != {"UNAVAILABLE"}:
-                raise AssertionError(message)
+        refusals = message["payload"] if message["type"] == "error" else message["payload"].get("errors")
+        if refusals:
+            assert {error["extensions"]["code"] for error in refusals} == {"UNAVAILABLE"}, message
             raise Away("unavailable")
+        yield message["payload"]["data"][field]
 
 
 def cut(socket_: ClientConnection) -> None:
