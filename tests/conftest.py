@@ -34,6 +34,11 @@ def redis_url(service_addresses: dict[str, str]) -> str:
     return service_addresses["redis"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first: run side by side, tests then end together."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A test that needs a service may be skipped at a desk that lacks it; in CI the skip is a failure."""
