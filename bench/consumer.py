@@ -30,10 +30,10 @@ from bench.report import Figure, report
 from bus.consumer import Delivery, Handlers, Retries, group_plans, group_topics, open_consumer
 from bus.events import Enqueued, Event, Topic
 from bus.ids import EventId, MemberId, PayerId, TenantId, random_id
-from bus.kafka_records import KafkaRecords
-from bus.kafka_security import KafkaLink, client_options
-from bus.kafka_topics import create_topics, log_plans, topic_name
-from bus.kafka_writer import KafkaWriter
+from bus.kafka.records import KafkaRecords
+from bus.kafka.security import KafkaLink, client_options
+from bus.kafka.topics import create_topics, log_plans, topic_name
+from bus.kafka.writer import KafkaWriter
 from bus.sealing import PlainSealer
 from tests.services.addresses import ADDRESSES
 

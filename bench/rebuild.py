@@ -41,7 +41,7 @@ from bus.ids import CallId, EventId, MemberId, PayerId, RequestId, TenantId, ran
 from bus.metrics import Metrics
 from bus.question import Person, Provider, Question
 from bus.reader import Reader
-from bus.sqlite_log import SqliteLog
+from bus.sqlite.log import SqliteLog
 from warming.sqlite_cache import SqliteCache
 from warming.view import CoverageView
 

@@ -23,11 +23,11 @@ from redis.asyncio import Redis
 
 from bus.events import Priority
 from bus.ids import CallId, PayerId, RequestId, TenantId, random_id
-from bus.redis_connection import RedisAddress, redis_client
+from bus.redis.connection import RedisAddress, redis_client
 from scheduler.admission import Ask, CallEnd
 from scheduler.policy import AdmissionPolicy
-from scheduler.redis_admission import RedisAdmission
-from scheduler.redis_script import SharedPolicy
+from scheduler.redis.admission import RedisAdmission
+from scheduler.redis.script import SharedPolicy
 
 WAITING: Final = 10_000
 TENANTS: Final = 500

@@ -29,15 +29,15 @@ from bus.clock import SystemClock
 from bus.events import Event, Recorded, decode_data, encode_data
 from bus.ids import MemberId, TenantId, random_id
 from bus.log import Span
-from bus.redis_connection import RedisAddress, redis_client
-from bus.redis_history import RedisHistory
-from bus.redis_keys import RedisKeys
-from bus.redis_lease import RedisLease
-from bus.redis_rebuild import Rebuild
-from bus.redis_requests import RedisRequests
-from bus.redis_todo import Keeping
-from bus.redis_values import RedisValues
-from bus.redis_views import RedisViews
+from bus.redis.connection import RedisAddress, redis_client
+from bus.redis.history import RedisHistory
+from bus.redis.keys import RedisKeys
+from bus.redis.lease import RedisLease
+from bus.redis.rebuild import Rebuild
+from bus.redis.requests import RedisRequests
+from bus.redis.todo import Keeping
+from bus.redis.values import RedisValues
+from bus.redis.views import RedisViews
 from bus.sealing import TenantSealer
 from tests.services.redis import RedisServer
 from warming.redis_cache import RedisCoverageCache

@@ -31,13 +31,13 @@ from bus.cursor import Cursors
 from bus.events import Event
 from bus.fanout import Fanout
 from bus.ids import MemberId, TenantId, random_id
-from bus.kafka_backlog import KafkaBacklog
-from bus.kafka_log import KafkaLog
-from bus.kafka_seeking import KafkaSeeker
+from bus.kafka.backlog import KafkaBacklog
+from bus.kafka.log import KafkaLog
+from bus.kafka.seeking import KafkaSeeker
 from bus.metrics import Metrics
-from bus.redis_lease import RedisLease
-from bus.redis_rebuild import Rebuild
-from bus.redis_todo import Keeping
+from bus.redis.lease import RedisLease
+from bus.redis.rebuild import Rebuild
+from bus.redis.todo import Keeping
 from bus.replay import Checkpoint, Delivered, Streams
 from tests.bus.kafka_logs import link_to, new_topics, open_kafka_log
 from tests.bus.redis_world import redis_world

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from bus.consumer.dead_letters import DeadLetter, DeadLetters, Place
 from bus.ids import TenantId
-from bus.kafka_security import KafkaLink
+from bus.kafka.security import KafkaLink
 from bus.sealing import Sealer
 from console.errors import UsedWrongly
 

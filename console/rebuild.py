@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bus.clock import Clock, SystemClock
 from bus.metrics import Metrics
-from bus.redis_rebuild import Rebuild
+from bus.redis.rebuild import Rebuild
 from settings import Settings
 from wiring.foundation import Foundation, sealer_of
 from wiring.shared import shared_store

@@ -9,11 +9,11 @@ from typing import Final
 
 from bus.clock import SystemClock
 from bus.events import Recorded, Topic, encode_data
-from bus.kafka_backlog import KafkaBacklog
-from bus.kafka_log import KafkaLog
-from bus.kafka_reader import KafkaReader
+from bus.kafka.backlog import KafkaBacklog
+from bus.kafka.log import KafkaLog
+from bus.kafka.reader import KafkaReader
 from bus.metrics import Metrics
-from bus.sqlite_reader import SqliteLogReader
+from bus.sqlite.reader import SqliteLogReader
 from console.errors import WorkFailed
 from settings import Settings
 from wiring.foundation import sealer_of

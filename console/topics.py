@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from bus.kafka_security import KafkaLink
-from bus.kafka_topics import Drift, TopicPlan, check_topics, create_topics
+from bus.kafka.security import KafkaLink
+from bus.kafka.topics import Drift, TopicPlan, check_topics, create_topics
 
 _CURES = {
     "missing": "covey topics create",

@@ -16,8 +16,8 @@ from redis.asyncio import Redis
 from bus.clock import Clock
 from bus.errors import StateUnavailable
 from bus.ids import TenantId, derived_id
-from bus.redis_connection import reached
-from bus.redis_keys import RedisKeys, tenant_name
+from bus.redis.connection import reached
+from bus.redis.keys import RedisKeys, tenant_name
 from delivery.connections import Holder
 from delivery.presence import InstanceSockets
 

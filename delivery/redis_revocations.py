@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from bus.clock import Clock
 from bus.errors import StateUnavailable
-from bus.redis_connection import reached, reaching
+from bus.redis.connection import reached, reaching
 from delivery.revocation import Learner, Revoked
 
 _LISTEN_SECONDS: Final = 5.0

@@ -15,7 +15,7 @@ from bus.errors import CoveyError
 from bus.ids import TenantId
 from bus.owner_only import keep_private
 from bus.sealing import Sealer
-from bus.sqlite_look import looking_at, tables
+from bus.sqlite.look import looking_at, tables
 from warming.errors import CacheUnavailable
 
 _LOG: Final = structlog.get_logger(__name__)

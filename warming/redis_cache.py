@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from bus.coverage import Coverage
 from bus.errors import CoveyError, StateUnavailable
 from bus.ids import TenantId
-from bus.redis_connection import reached
-from bus.redis_keys import RedisKeys, microseconds, tenant_name
+from bus.redis.connection import reached
+from bus.redis.keys import RedisKeys, microseconds, tenant_name
 from bus.sealing import Sealer
 from warming.errors import CacheUnavailable
 

@@ -17,7 +17,7 @@ from bus.metrics import Metrics
 from bus.reader import Reader
 from bus.retention import Retention
 from bus.sealing import Sealer
-from bus.sqlite_log import SqliteLog
+from bus.sqlite.log import SqliteLog
 from delivery.revocation_file import RevocationFile
 from settings import Settings
 from warming.sqlite_cache import SqliteCache

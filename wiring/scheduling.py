@@ -19,8 +19,8 @@ from scheduler.journal import Journal
 from scheduler.memory_admission import MemoryAdmission
 from scheduler.policy import AdmissionPolicy, BreakerPolicy
 from scheduler.recovery import recover
-from scheduler.redis_admission import RedisAdmission
-from scheduler.redis_script import SharedPolicy
+from scheduler.redis.admission import RedisAdmission
+from scheduler.redis.script import SharedPolicy
 from scheduler.retries import RetryPolicy
 from scheduler.upkeep import Upkeep
 from scheduler.worker import Worker

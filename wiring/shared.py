@@ -16,22 +16,22 @@ from bus.errors import CoveyError
 from bus.events import Recorded
 from bus.fanout import Fanout
 from bus.ids import derived_id, random_id
-from bus.kafka_backlog import KafkaBacklog
-from bus.kafka_log import KafkaLog
-from bus.kafka_reader import KafkaReader
-from bus.kafka_security import KafkaLink, Scram, ScramMechanism, Tls
-from bus.kafka_topics import TopicPlan, log_plans
+from bus.kafka.backlog import KafkaBacklog
+from bus.kafka.log import KafkaLog
+from bus.kafka.reader import KafkaReader
+from bus.kafka.security import KafkaLink, Scram, ScramMechanism, Tls
+from bus.kafka.topics import TopicPlan, log_plans
 from bus.log import EventLog
 from bus.reader import Sink
-from bus.redis_connection import RedisAddress, redis_client
-from bus.redis_history import RedisHistory
-from bus.redis_keys import RedisKeys
-from bus.redis_lease import RedisLease
-from bus.redis_rebuild import Rebuild
-from bus.redis_requests import WholeRequests
-from bus.redis_todo import Keeping
-from bus.redis_values import RedisValues
-from bus.redis_views import RedisViews
+from bus.redis.connection import RedisAddress, redis_client
+from bus.redis.history import RedisHistory
+from bus.redis.keys import RedisKeys
+from bus.redis.lease import RedisLease
+from bus.redis.rebuild import Rebuild
+from bus.redis.requests import WholeRequests
+from bus.redis.todo import Keeping
+from bus.redis.values import RedisValues
+from bus.redis.views import RedisViews
 from bus.shown_log import ShownLog
 from delivery.connections import Connections
 from delivery.redis_presence import RedisPresence

@@ -19,9 +19,9 @@ from bench.servers import free_port, until_ready
 from bus.clock import SystemClock
 from bus.events import Topic
 from bus.ids import random_id
-from bus.kafka_records import KafkaRecords
-from bus.kafka_security import KafkaLink
-from bus.kafka_topics import create_topics, log_plans, topic_name
+from bus.kafka.records import KafkaRecords
+from bus.kafka.security import KafkaLink
+from bus.kafka.topics import create_topics, log_plans, topic_name
 from bus.sealing import PlainSealer
 from delivery.caller import Role
 from delivery.development_key import DevelopmentKey, sign_development_token

@@ -24,7 +24,7 @@ from bus.consumer.seen import Seen, name_of
 from bus.consumer.stop_rule import StopRule
 from bus.errors import LogCorrupt, LogUnavailable
 from bus.events import Event
-from bus.kafka_records import KafkaRecords
+from bus.kafka.records import KafkaRecords
 
 log = structlog.get_logger(__name__)
 

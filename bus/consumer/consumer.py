@@ -21,7 +21,7 @@ from bus.consumer.stop_rule import DeadLetterLimit, StopReason, StopRule
 from bus.consumer.tuning import Tuning
 from bus.consumer.watchdog import Watchdog
 from bus.errors import LogUnavailable
-from bus.kafka_records import KafkaRecords
+from bus.kafka.records import KafkaRecords
 from bus.sealing import Sealer
 
 log = structlog.get_logger(__name__)

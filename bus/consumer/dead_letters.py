@@ -24,7 +24,7 @@ from bus.consumer.letters import Letter, LetterUnreadable
 from bus.consumer.names import GroupTopics, group_topics_of
 from bus.consumer.record import Headers
 from bus.errors import LogUnavailable
-from bus.kafka_security import KafkaLink, client_options
+from bus.kafka.security import KafkaLink, client_options
 
 _PLACE: Final = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>\d{1,9})/(?P<offset>\d{1,18})")
 _POLL_MILLISECONDS: Final = 500

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 from msgspec import Struct
 
 from bus.events import TYPE_OF, Event, EventData, Topic
-from bus.kafka_records import Place
+from bus.kafka.records import Place
 from bus.schemas import topic_of
 
 D = TypeVar("D", bound=EventData)

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from bus.consumer.record import Headers
 from bus.errors import LogUnavailable
-from bus.kafka_security import KafkaLink, client_options
+from bus.kafka.security import KafkaLink, client_options
 
 _ANSWER_SECONDS: Final = 5
 _MAX_RECORD_BYTES: Final = 8 * 1024 * 1024

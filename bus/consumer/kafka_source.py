@@ -17,7 +17,7 @@ from bus.consumer.metrics import ConsumerMetrics
 from bus.consumer.record import Holder, Partition, Record, Standing
 from bus.consumer.tuning import Tuning
 from bus.errors import LogUnavailable
-from bus.kafka_security import KafkaLink, client_options
+from bus.kafka.security import KafkaLink, client_options
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from bus.consumer.handlers import Handlers
 from bus.consumer.retries import Retries
-from bus.kafka_topics import TopicPlan, topic_name
+from bus.kafka.topics import TopicPlan, topic_name
 
 _GROUP: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _OWN: Final = re.compile(r"(?P<source>.+)\.(?P<group>[a-z0-9][a-z0-9-]{0,62})\.(?:(?P<delay>\d+)s\.retry|dlq)")

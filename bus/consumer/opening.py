@@ -18,7 +18,7 @@ from bus.consumer.names import group_topics
 from bus.consumer.retries import Retries
 from bus.consumer.stop_rule import DeadLetterLimit
 from bus.consumer.tuning import Tuning
-from bus.kafka_security import KafkaLink
+from bus.kafka.security import KafkaLink
 from bus.sealing import PlainSealer, Sealer
 
 _RETRIES: Final = Retries()

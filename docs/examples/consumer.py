@@ -25,8 +25,8 @@ from bus.consumer import (
     open_consumer,
 )
 from bus.events import Completed, Failed
-from bus.kafka_security import KafkaLink
-from bus.kafka_topics import create_topics, log_plans
+from bus.kafka.security import KafkaLink
+from bus.kafka.topics import create_topics, log_plans
 
 GROUP = "coverage-mail"
 # Two quick attempts keep the order of a member's events; then 5 s, 1 min and 10 min later, out of order.

@@ -13,7 +13,7 @@ from pathlib import Path
 from bus.clock import SystemClock
 from bus.ids import random_id
 from bus.metrics import Metrics
-from bus.sqlite_log import SqliteLog
+from bus.sqlite.log import SqliteLog
 from tests.bus.conftest import enqueued, submitted
 
 

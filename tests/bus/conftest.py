@@ -31,12 +31,12 @@ from bus.events import (
 )
 from bus.failure import Failure, FailureKind
 from bus.ids import CallId, EventId, MemberId, PayerId, RequestId, TenantId
-from bus.kafka_log import KafkaLog
+from bus.kafka.log import KafkaLog
 from bus.memory_log import MemoryLog
 from bus.metrics import Metrics
 from bus.question import Person, Provider, Question
 from bus.sealing import TenantSealer
-from bus.sqlite_log import SqliteLog
+from bus.sqlite.log import SqliteLog
 from tests.bus.kafka_logs import link_to, new_topics, open_kafka_log
 
 NOON: Final = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -227,10 +227,10 @@ async def log(
         case "sqlite":
             log = await open_sqlite()
         case "sqlite read from disk":
-            monkeypatch.setattr("bus.sqlite_log._TAIL_EVENTS", 0)
+            monkeypatch.setattr("bus.sqlite.log._TAIL_EVENTS", 0)
             log = await open_sqlite()
         case _:
-            monkeypatch.setattr("bus.sqlite_log._TAIL_EVENTS", 0)
+            monkeypatch.setattr("bus.sqlite.log._TAIL_EVENTS", 0)
             log = await open_sqlite(sealer=TenantSealer(b"k" * 32))
     yield log
     await log.close()
@@ -261,7 +261,7 @@ async def event_log(
         await log.close()
         return
     if "seeking" in request.param:
-        monkeypatch.setattr("bus.kafka_log._TAIL_EVENTS", 0)
+        monkeypatch.setattr("bus.kafka.log._TAIL_EVENTS", 0)
     link = link_to(request.getfixturevalue("kafka_address"))
     async with new_topics(link) as prefix, open_kafka_log(link, prefix, sealer=sealer) as kafka:
         yield kafka

@@ -13,10 +13,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from bus.clock import SystemClock
 from bus.events import Topic
 from bus.ids import random_id
-from bus.kafka_log import KafkaLog
-from bus.kafka_reader import KafkaReader
-from bus.kafka_security import KafkaLink
-from bus.kafka_topics import create_topics, log_plans, topic_name
+from bus.kafka.log import KafkaLog
+from bus.kafka.reader import KafkaReader
+from bus.kafka.security import KafkaLink
+from bus.kafka.topics import create_topics, log_plans, topic_name
 from bus.metrics import Metrics
 from bus.reader import Sink
 

@@ -15,13 +15,13 @@ from bus.fold import RequestState, RequestStatus
 from bus.ids import MemberId, RequestId, TenantId, random_id
 from bus.log import RequestPage
 from bus.memory_log import MemoryLog
-from bus.redis_connection import RedisAddress, reached, redis_client
-from bus.redis_history import RedisHistory
-from bus.redis_keys import RedisKeys
-from bus.redis_requests import RedisRequests
-from bus.redis_todo import Keeping
-from bus.redis_values import RedisValues
-from bus.redis_views import RedisViews
+from bus.redis.connection import RedisAddress, reached, redis_client
+from bus.redis.history import RedisHistory
+from bus.redis.keys import RedisKeys
+from bus.redis.requests import RedisRequests
+from bus.redis.todo import Keeping
+from bus.redis.values import RedisValues
+from bus.redis.views import RedisViews
 from bus.sealing import PlainSealer, Sealer
 
 YEARS: Final = timedelta(days=3650)

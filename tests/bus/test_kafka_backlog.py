@@ -8,10 +8,10 @@ import pytest
 
 from bus.clock import SystemClock
 from bus.ids import MemberId, RequestId, TenantId, random_id
-from bus.kafka_backlog import KafkaBacklog
-from bus.kafka_log import KafkaLog
-from bus.redis_lease import RedisLease
-from bus.redis_rebuild import Rebuild
+from bus.kafka.backlog import KafkaBacklog
+from bus.kafka.log import KafkaLog
+from bus.redis.lease import RedisLease
+from bus.redis.rebuild import Rebuild
 from tests.bus.conftest import completed, enqueued, submitted
 from tests.bus.kafka_logs import link_to, new_topics, open_kafka_log
 from tests.bus.redis_world import RedisWorld, redis_world
@@ -66,7 +66,7 @@ async def test_a_log_without_memory_answers_from_the_views_alone(
             raise AssertionError("Kafka was asked for what the views hold")
 
         async with open_kafka_log(link, prefix, history=lambda _: world.history) as later:
-            monkeypatch.setattr("bus.kafka_seeking.KafkaSeeker.read", unasked)
+            monkeypatch.setattr("bus.kafka.seeking.KafkaSeeker.read", unasked)
             assert list(await later.read_member(T1, MemberId("m4"), after=0, limit=100)) == of_member
             rest = await later.read_member(T1, MemberId("m4"), after=of_member[2].position, limit=100)
             assert list(rest) == of_member[3:]

@@ -18,9 +18,9 @@ from bus.errors import LogCorrupt, LogUnavailable
 from bus.events import Event, Recorded, Topic, decode_data
 from bus.fanout import Fanout
 from bus.ids import MemberId, RequestId, TenantId
-from bus.kafka_log import KafkaLog
-from bus.kafka_security import KafkaLink
-from bus.kafka_topics import create_topics, log_plans, topic_name
+from bus.kafka.log import KafkaLog
+from bus.kafka.security import KafkaLink
+from bus.kafka.topics import create_topics, log_plans, topic_name
 from bus.metrics import Metrics
 from bus.replay import Checkpoint, Delivered, Gap, GapReason, StreamItem, Streams
 from bus.sealing import TenantSealer
@@ -236,7 +236,7 @@ async def test_a_log_without_its_topics_says_which_command_makes_them(link: Kafk
 async def test_too_many_waiting_events_are_refused_at_once(
     link: KafkaLink, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bus.kafka_writer._WAITING_EVENTS", 40)
+    monkeypatch.setattr("bus.kafka.writer._WAITING_EVENTS", 40)
     async with open_kafka_log(link, prefix) as log:
         results = await asyncio.gather(
             *(log.append([submitted(f"r{number}")]) for number in range(60)), return_exceptions=True

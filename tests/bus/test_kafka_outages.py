@@ -11,9 +11,9 @@ import pytest
 from bus.errors import LogUnavailable
 from bus.events import Event
 from bus.ids import MemberId, RequestId, TenantId
-from bus.kafka_log import KafkaLog
-from bus.kafka_security import KafkaLink
-from bus.kafka_topics import create_topics, log_plans
+from bus.kafka.log import KafkaLog
+from bus.kafka.security import KafkaLink
+from bus.kafka.topics import create_topics, log_plans
 from tests.bus.conftest import submitted
 from tests.bus.kafka_logs import BROKERS_DIE, collect, link_to, new_topics, open_kafka_log
 from tests.services.kafka import KafkaServer

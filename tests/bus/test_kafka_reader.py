@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 
 from bus.clock import SystemClock
 from bus.events import Recorded, Topic
-from bus.kafka_log import KafkaLog
-from bus.kafka_reader import KafkaReader
-from bus.kafka_security import KafkaLink
+from bus.kafka.log import KafkaLog
+from bus.kafka.reader import KafkaReader
+from bus.kafka.security import KafkaLink
 from bus.metrics import Metrics
 from tests.bus.conftest import downtime, submitted
 from tests.bus.kafka_logs import link_to, new_topics

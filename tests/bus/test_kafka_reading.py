@@ -12,10 +12,10 @@ from bus.errors import StateUnavailable
 from bus.events import Event, Recorded, Topic
 from bus.history import History
 from bus.ids import MemberId, RequestId, TenantId
-from bus.kafka_reading import KafkaReading
-from bus.kafka_records import KafkaRecords, Message, Place
-from bus.kafka_seeking import Matches, Stretch
-from bus.kafka_tail import KafkaTail
+from bus.kafka.reading import KafkaReading
+from bus.kafka.records import KafkaRecords, Message, Place
+from bus.kafka.seeking import Matches, Stretch
+from bus.kafka.tail import KafkaTail
 from bus.sealing import PlainSealer
 from tests.bus.conftest import cancelled, enqueued, submitted
 

@@ -12,9 +12,9 @@ import pytest
 from bus.clock import SystemClock
 from bus.errors import LogUnavailable
 from bus.ids import MemberId, TenantId
-from bus.kafka_log import KafkaLog
-from bus.kafka_security import KafkaLink, Scram, ScramMechanism, Tls, client_options
-from bus.kafka_topics import create_topics, log_plans
+from bus.kafka.log import KafkaLog
+from bus.kafka.security import KafkaLink, Scram, ScramMechanism, Tls, client_options
+from bus.kafka.topics import create_topics, log_plans
 from bus.metrics import Metrics
 from tests.bus.conftest import submitted
 from tests.bus.kafka_logs import open_kafka_log

@@ -4,8 +4,8 @@ import pytest
 
 from bus.errors import LogUnavailable
 from bus.ids import random_id
-from bus.kafka_security import KafkaLink
-from bus.kafka_topics import Drift, TopicPlan, check_topics, create_topics, log_plans
+from bus.kafka.security import KafkaLink
+from bus.kafka.topics import Drift, TopicPlan, check_topics, create_topics, log_plans
 from tests.bus.kafka_logs import delete_topics, link_to
 
 pytestmark = pytest.mark.services

@@ -11,7 +11,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from bus.errors import StateUnavailable
-from bus.redis_connection import RedisAddress, reached, redis_client
+from bus.redis.connection import RedisAddress, reached, redis_client
 from tests.bus.conftest import enqueued, submitted
 from tests.bus.redis_world import RedisWorld, recorded
 from tests.services.certificates import Authority
@@ -118,7 +118,7 @@ async def test_a_client_finds_its_way_back_after_a_restart(server: RedisServer) 
 async def test_a_frozen_redis_is_unavailable_rather_than_waited_for(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bus.redis_connection._ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("bus.redis.connection._ANSWER_SECONDS", 0.1)
     async with redis_client(RedisAddress(url=server.url)) as redis:
         await reached(redis.ping())
         server.process.freeze()

@@ -12,9 +12,9 @@ from bus.errors import LogUnavailable, StateUnavailable
 from bus.events import Recorded
 from bus.ids import MemberId, TenantId, random_id
 from bus.log import Span
-from bus.redis_lease import RedisLease
-from bus.redis_rebuild import Rebuild
-from bus.redis_views import RedisViews
+from bus.redis.lease import RedisLease
+from bus.redis.rebuild import Rebuild
+from bus.redis.views import RedisViews
 from tests.bus.conftest import enqueued, submitted
 from tests.bus.redis_world import RedisWorld, recorded, redis_world
 

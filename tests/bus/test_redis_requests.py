@@ -8,8 +8,8 @@ import pytest
 
 from bus.errors import StateUnavailable
 from bus.ids import RequestId, TenantId
-from bus.redis_connection import RedisAddress, redis_client
-from bus.redis_requests import WholeRequests
+from bus.redis.connection import RedisAddress, redis_client
+from bus.redis.requests import WholeRequests
 from bus.sealing import TenantSealer
 from tests.bus.conftest import submitted
 from tests.bus.redis_world import RedisWorld, ViewedLog, recorded, redis_world

@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from bus.events import Event, Recorded
 from bus.fold import RequestState, RequestStatus, fold
 from bus.ids import MemberId, RequestId, TenantId
-from bus.redis_connection import RedisAddress, redis_client
-from bus.redis_keys import place
-from bus.redis_todo import Keeping
-from bus.redis_views import RedisViews
+from bus.redis.connection import RedisAddress, redis_client
+from bus.redis.keys import place
+from bus.redis.todo import Keeping
+from bus.redis.views import RedisViews
 from bus.sealing import TenantSealer
 from tests.bus.conftest import NOON, cancelled, completed, downtime, enqueued, question, scheduled, started, submitted
 from tests.bus.redis_world import RedisWorld, recorded, redis_world

@@ -17,7 +17,7 @@ from bus.fold import RequestState, accepts, fold
 from bus.ids import EventId, MemberId, RequestId, TenantId
 from bus.memory_log import MemoryLog
 from bus.metrics import Metrics
-from bus.sqlite_log import SqliteLog
+from bus.sqlite.log import SqliteLog
 from tests.bus.conftest import (
     NOON,
     AnyLog,

@@ -13,7 +13,7 @@ from bus.errors import LogUnavailable, StateUnavailable
 from bus.events import Topic
 from bus.memory_log import MemoryLog
 from bus.retention import Retention
-from bus.sqlite_log import SqliteLog
+from bus.sqlite.log import SqliteLog
 from tests.bus.conftest import NOON, OpenSqlite, cancelled, downtime, submitted
 
 DAY = timedelta(days=1)
@@ -141,8 +141,8 @@ async def test_what_a_reader_held_back_leaves_the_next_time(open_sqlite: OpenSql
 async def test_the_file_becomes_smaller_in_steps_between_which_appends_go_on(
     open_sqlite: OpenSqlite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bus.sqlite_deletion.CHUNK_EVENTS", 50)
-    monkeypatch.setattr("bus.sqlite_deletion._CHUNK_PAGES", 5)
+    monkeypatch.setattr("bus.sqlite.deletion.CHUNK_EVENTS", 50)
+    monkeypatch.setattr("bus.sqlite.deletion._CHUNK_PAGES", 5)
     log = await open_sqlite()
     for number in range(0, 400, 100):
         requests = [submitted(f"r{each}") for each in range(number, number + 100)]

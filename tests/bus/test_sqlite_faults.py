@@ -16,9 +16,9 @@ from bus.clock import SystemClock
 from bus.errors import LogCorrupt, LogUnavailable
 from bus.events import Topic
 from bus.sealing import TenantSealer
-from bus.sqlite_faults import fault
-from bus.sqlite_log import SqliteLog
-from bus.sqlite_schema import set_up
+from bus.sqlite.faults import fault
+from bus.sqlite.log import SqliteLog
+from bus.sqlite.schema import set_up
 from tests.bus.conftest import OpenSqlite, completed, enqueued, scheduled, started, submitted
 
 

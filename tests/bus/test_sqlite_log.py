@@ -19,7 +19,7 @@ from bus.events import Topic
 from bus.fold import RequestStatus
 from bus.ids import MemberId, RequestId, TenantId
 from bus.sealing import TenantSealer
-from bus.sqlite_log import SqliteLog
+from bus.sqlite.log import SqliteLog
 from tests.bus.conftest import NOON, OpenSqlite, cancelled, downtime, enqueued, started, submitted
 
 T1 = TenantId("t1")
@@ -101,7 +101,7 @@ async def test_appends_that_wait_are_written_in_one_transaction(open_sqlite: Ope
 
 
 async def test_more_than_may_wait_is_refused_at_once(open_sqlite: OpenSqlite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bus.sqlite_writer._WAITING_EVENTS", 3)
+    monkeypatch.setattr("bus.sqlite.writer._WAITING_EVENTS", 3)
     log = await open_sqlite()
     first = submitted()
     accepted = asyncio.ensure_future(log.append([first, enqueued(first)]))

@@ -11,7 +11,7 @@ import pytest
 from bus.clock import SystemClock
 from bus.errors import LogCorrupt
 from bus.metrics import Metrics
-from bus.sqlite_log import SqliteLog
+from bus.sqlite.log import SqliteLog
 from tests.bus.conftest import NOON, OpenSqlite, submitted
 
 _KILLED = """

@@ -9,7 +9,7 @@ import pytest
 from bus.clock import SystemClock
 from bus.errors import LogUnavailable
 from bus.metrics import Metrics
-from bus.sqlite_log import SqliteLog
+from bus.sqlite.log import SqliteLog
 from tests.bus.conftest import OpenSqlite, submitted
 from tests.bus.test_sqlite_faults import limit_pages
 

@@ -19,7 +19,7 @@ from bus.ids import EventId, MemberId, PayerId, RequestId, TenantId, random_id
 from bus.metrics import Metrics
 from bus.question import Person, Provider, Question
 from bus.sealing import TenantSealer
-from bus.sqlite_log import SqliteLog
+from bus.sqlite.log import SqliteLog
 from console.errors import WorkFailed
 from console.tail import tail
 from settings import Settings, load

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bus.ids import random_id
-from bus.kafka_topics import log_plans
+from bus.kafka.topics import log_plans
 from console.topics import check, create
 from tests.bus.kafka_logs import delete_topics, link_to
 

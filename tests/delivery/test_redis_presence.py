@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from bus.clock import SystemClock
 from bus.ids import TenantId, random_id
-from bus.redis_connection import RedisAddress, redis_client
-from bus.redis_keys import RedisKeys
+from bus.redis.connection import RedisAddress, redis_client
+from bus.redis.keys import RedisKeys
 from delivery.connections import Holder
 from delivery.presence import InstanceSockets
 from delivery.redis_presence import RedisPresence

@@ -13,7 +13,7 @@ from bus.clock import SystemClock
 from bus.errors import StateUnavailable
 from bus.ids import MemberId, random_id
 from bus.metrics import Metrics
-from bus.redis_connection import RedisAddress, redis_client
+from bus.redis.connection import RedisAddress, redis_client
 from delivery.connections import Connections
 from delivery.redis_revocations import RedisRevocations
 from delivery.revocation import Revocations, member_name

@@ -19,11 +19,11 @@ from redis.asyncio import Redis
 
 from bus.errors import StateUnavailable
 from bus.ids import random_id
-from bus.redis_connection import RedisAddress, redis_client
+from bus.redis.connection import RedisAddress, redis_client
 from scheduler.admission import CallEnd, Grant
 from scheduler.policy import AdmissionPolicy
-from scheduler.redis_admission import RedisAdmission
-from scheduler.redis_script import SharedPolicy
+from scheduler.redis.admission import RedisAdmission
+from scheduler.redis.script import SharedPolicy
 from tests.scheduler.asks import ask
 
 POLICY: Final = AdmissionPolicy(slots=6, slots_per_payer=6, lease_seconds=1.5, queue_limit=10**6)

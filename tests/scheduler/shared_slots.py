@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from redis.asyncio import Redis
 
 from bus.ids import random_id
-from bus.redis_connection import RedisAddress, redis_client
+from bus.redis.connection import RedisAddress, redis_client
 from scheduler.policy import AdmissionPolicy
-from scheduler.redis_admission import RedisAdmission
-from scheduler.redis_script import DEFAULT_SHARED, SharedPolicy
+from scheduler.redis.admission import RedisAdmission
+from scheduler.redis.script import DEFAULT_SHARED, SharedPolicy
 
 FOUNDED, JOINED = -1_000.0, -20.0
 """When a state begins and when instances join it: long enough before a test's time 0 for slots to be granted then."""

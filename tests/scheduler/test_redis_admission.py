@@ -15,11 +15,11 @@ from redis.exceptions import ConnectionError as Disconnected
 
 from bus.errors import StateUnavailable
 from bus.ids import CallId, PayerId, RequestId, random_id
-from bus.redis_connection import RedisAddress, redis_client
+from bus.redis.connection import RedisAddress, redis_client
 from scheduler.admission import BreakerChange, CallEnd, Joined
 from scheduler.policy import AdmissionPolicy
-from scheduler.redis_admission import RedisAdmission
-from scheduler.redis_script import Answer, Decisions, SharedPolicy
+from scheduler.redis.admission import RedisAdmission
+from scheduler.redis.script import Answer, Decisions, SharedPolicy
 from tests.scheduler.asks import ask
 from tests.scheduler.shared_slots import SharedSlots, shared_slots
 from tests.services.process import free_ports

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from bus.ids import CallId, PayerId, RequestId
 from scheduler.admission import CallEnd, Grant, Joined
 from scheduler.policy import AdmissionPolicy
-from scheduler.redis_admission import RedisAdmission
-from scheduler.redis_script import SharedPolicy
+from scheduler.redis.admission import RedisAdmission
+from scheduler.redis.script import SharedPolicy
 from tests.scheduler.asks import ask
 from tests.scheduler.shared_slots import SharedSlots, shared_slots
 from tests.services.redis import RedisServer

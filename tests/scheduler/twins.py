@@ -13,8 +13,8 @@ from bus.ids import CallId, PayerId, RequestId
 from scheduler.admission import AdmissionStatus, Ask, BreakerState, CallEnd, Grant, Joined, PayerStatus, Place, Settled
 from scheduler.core import AdmissionCore
 from scheduler.policy import AdmissionPolicy
-from scheduler.redis_admission import RedisAdmission
-from scheduler.redis_script import SharedPolicy
+from scheduler.redis.admission import RedisAdmission
+from scheduler.redis.script import SharedPolicy
 from tests.scheduler.shared_slots import SharedSlots
 from tests.scheduler.simulation import numbered_ids
 

@@ -14,7 +14,7 @@ import pytest
 
 from bus.clock import SystemClock
 from bus.events import Topic
-from bus.sqlite_log import SqliteLog
+from bus.sqlite.log import SqliteLog
 from tests.system.program import STATUS, SUBMIT, TERMINAL, Client, Process, free_port, question, running, token
 
 KILLS: Final = int(os.environ.get("TEST_KILLS", "50"))

@@ -12,7 +12,7 @@ import httpx
 
 from bus.clock import SystemClock
 from bus.events import Topic
-from bus.sqlite_log import SqliteLog
+from bus.sqlite.log import SqliteLog
 from tests.system.issuer import Issuer
 from tests.system.program import (
     Client,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bus.ids import random_id
-from bus.redis_connection import RedisAddress, redis_client
-from bus.redis_keys import RedisKeys
+from bus.redis.connection import RedisAddress, redis_client
+from bus.redis.keys import RedisKeys
 from bus.sealing import PlainSealer, TenantSealer
 from warming.cache import CoverageCache
 from warming.memory_cache import MemoryCache

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from bus.ids import random_id
-from bus.redis_connection import RedisAddress, reached, redis_client
-from bus.redis_keys import RedisKeys
+from bus.redis.connection import RedisAddress, reached, redis_client
+from bus.redis.keys import RedisKeys
 from bus.sealing import PlainSealer, TenantSealer
 from tests.warming.answers import ACME, NOON, answer
 from warming.errors import CacheUnavailable

@@ -10,7 +10,7 @@ from zlib import crc32
 from bus.consumer.record import Headers, Holder, Partition, Record, Standing
 from bus.errors import LogUnavailable
 from bus.events import Event, Topic
-from bus.kafka_records import KafkaRecords
+from bus.kafka.records import KafkaRecords
 from bus.sealing import PlainSealer
 
 PARTITIONS = 3

@@ -14,10 +14,10 @@ from aiokafka.structs import TopicPartition
 from bus.consumer import GroupTopics, Handlers, Retries, group_plans, group_topics
 from bus.events import Event, Topic
 from bus.ids import random_id
-from bus.kafka_records import KafkaRecords
-from bus.kafka_security import KafkaLink, client_options
-from bus.kafka_topics import create_topics, log_plans, topic_name
-from bus.kafka_writer import KafkaWriter
+from bus.kafka.records import KafkaRecords
+from bus.kafka.security import KafkaLink, client_options
+from bus.kafka.topics import create_topics, log_plans, topic_name
+from bus.kafka.writer import KafkaWriter
 from bus.sealing import PlainSealer
 
 PARTITIONS = 3

@@ -10,7 +10,7 @@ import pytest
 from bus.consumer import Delivery, Handlers, Retries, open_consumer
 from bus.consumer.errors import DeadLetterUnknown
 from bus.events import Submitted
-from bus.kafka_security import KafkaLink
+from bus.kafka.security import KafkaLink
 from bus.sealing import PlainSealer
 from console import dlq
 from console.errors import UsedWrongly

@@ -15,7 +15,7 @@ from bus.consumer import ConsumerMetrics, Tuning
 from bus.consumer.kafka_source import KafkaSource
 from bus.consumer.record import Partition
 from bus.errors import LogUnavailable
-from bus.kafka_security import KafkaLink
+from bus.kafka.security import KafkaLink
 
 KEY = TopicPartition("rte.events", 0)
 OURS = Partition("rte.events", 0)

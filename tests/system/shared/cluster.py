@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import httpx
 
 from bus.ids import random_id
-from bus.kafka_security import KafkaLink
+from bus.kafka.security import KafkaLink
 from tests.bus.kafka_logs import delete_topics
 from tests.services.redis import RedisServer
 from tests.system.issuer import Issuer

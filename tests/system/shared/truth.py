@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from bus.events import Recorded, Topic
 from bus.fold import RequestState, fold
-from bus.kafka_records import KafkaRecords, Place
+from bus.kafka.records import KafkaRecords, Place
 from bus.sealing import PlainSealer, Sealer
 
 _PLAIN = PlainSealer()

@@ -11,8 +11,8 @@ from typing import Final
 from bus.calls import ended_call
 from bus.events import Event, EventType, Recorded, Started, Submitted
 from bus.fold import RequestStatus
-from bus.sqlite_rows import EventRows, Row, to_microseconds
-from bus.sqlite_schema import VIEW_INDEXES, VIEW_TABLES, VIEWS_FORMAT, run_script, set_meta, transaction
+from bus.sqlite.rows import EventRows, Row, to_microseconds
+from bus.sqlite.schema import VIEW_INDEXES, VIEW_TABLES, VIEWS_FORMAT, run_script, set_meta, transaction
 
 Progress = Callable[[int, int], None]
 """Told how many positions of how many have been read."""

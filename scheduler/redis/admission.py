@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from bus.events import Priority
 from bus.ids import CallId, NewId, PayerId, RequestId, TenantId
-from bus.redis_connection import reaching
+from bus.redis.connection import reaching
 from scheduler.admission import (
     AdmissionStatus,
     Ask,
@@ -32,8 +32,8 @@ from scheduler.admission import (
 )
 from scheduler.errors import QueueFull
 from scheduler.policy import AdmissionPolicy
-from scheduler.redis_answers import Granted, Offered, Pictured, Told, place_of, status_of
-from scheduler.redis_script import DEFAULT_SHARED, Answer, Decisions, SharedPolicy
+from scheduler.redis.answers import Granted, Offered, Pictured, Told, place_of, status_of
+from scheduler.redis.script import DEFAULT_SHARED, Answer, Decisions, SharedPolicy
 
 _LONGEST_RETRY_AFTER_SECONDS: Final = 300
 _LISTEN_SECONDS: Final = 1.0

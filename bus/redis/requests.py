@@ -13,9 +13,9 @@ from bus.events import Recorded
 from bus.fold import RequestState, RequestStatus
 from bus.ids import CallId, MemberId, RequestId, TenantId
 from bus.log import RequestPage
-from bus.redis_connection import reached, reaching
-from bus.redis_keys import RedisKeys, bound, by_position, microseconds, place_of, request_of
-from bus.redis_values import RedisValues
+from bus.redis.connection import reached, reaching
+from bus.redis.keys import RedisKeys, bound, by_position, microseconds, place_of, request_of
+from bus.redis.values import RedisValues
 
 _AT_ONCE: Final = 500
 _FILTERED_AT_ONCE: Final = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from bus.sqlite_schema import meta, set_meta, transaction
+from bus.sqlite.schema import meta, set_meta, transaction
 
 _BYTES: Final = 32 * 1024
 """About what an event changes: its own page, and one of each index and view."""

@@ -12,8 +12,8 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeEr
 
 from bus.errors import LogUnavailable
 from bus.events import Topic
-from bus.kafka_records import Message
-from bus.kafka_starting import Starting
+from bus.kafka.records import Message
+from bus.kafka.starting import Starting
 
 _IN_FLIGHT_EVENTS: Final = 500
 """More at once do not go faster; 20,000 were seen to time out one and all."""

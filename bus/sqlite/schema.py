@@ -12,7 +12,7 @@ from bus.errors import LogCorrupt, LogUnavailable
 from bus.events import Topic
 from bus.ids import NewId, TenantId
 from bus.sealing import Sealer
-from bus.sqlite_look import looking_at, tables
+from bus.sqlite.look import looking_at, tables
 
 FORMAT: Final = 1
 """Of the events; a file of a newer one is refused."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from bus.errors import LogUnavailable
-from bus.sqlite_faults import faults_of
-from bus.sqlite_schema import connect_to_read
+from bus.sqlite.faults import faults_of
+from bus.sqlite.schema import connect_to_read
 
 _THREADS: Final = 2
 

@@ -10,10 +10,10 @@ from aiokafka.errors import KafkaError
 
 from bus.errors import LogUnavailable
 from bus.events import Recorded, Topic
-from bus.kafka_log import KafkaLog
-from bus.kafka_records import Place, offset_behind, position_of
-from bus.kafka_security import KafkaLink, client_options
-from bus.kafka_topics import topic_name
+from bus.kafka.log import KafkaLog
+from bus.kafka.records import Place, offset_behind, position_of
+from bus.kafka.security import KafkaLink, client_options
+from bus.kafka.topics import topic_name
 from bus.log import Span
 
 _BATCH_EVENTS: Final = 500
@@ -24,7 +24,7 @@ _REQUEST_MILLISECONDS: Final = 5_000
 
 
 class KafkaBacklog:
-    """A `Backlog` (bus/redis_rebuild.py)."""
+    """A `Backlog` (bus/redis/rebuild.py)."""
 
     def __init__(self, link: KafkaLink, log: KafkaLog, *, prefix: str = "") -> None:
         """`prefix` begins the names of the topics."""

@@ -17,8 +17,8 @@ from bus.errors import CoveyError, StateUnavailable
 from bus.events import Recorded
 from bus.log import Span
 from bus.reader import Sink
-from bus.redis_lease import RedisLease
-from bus.redis_views import RedisViews
+from bus.redis.lease import RedisLease
+from bus.redis.views import RedisViews
 
 RebuildProgress = Callable[[int, int], None]
 """Told how many positions of how many the views hold by now."""

@@ -15,15 +15,15 @@ from bus.events import Event, Recorded, Topic
 from bus.fold import RequestState, fold
 from bus.history import MemberHistory
 from bus.ids import MemberId, RequestId, TenantId
-from bus.kafka_client import KafkaClient
-from bus.kafka_layout import Layout, LayoutObserver
-from bus.kafka_reading import KafkaReading
-from bus.kafka_records import KafkaRecords, Message, Place
-from bus.kafka_security import KafkaLink, client_options
-from bus.kafka_seeking import KafkaSeeker
-from bus.kafka_tail import KafkaTail
-from bus.kafka_topics import topic_configs, topic_name
-from bus.kafka_writer import KafkaWriter
+from bus.kafka.client import KafkaClient
+from bus.kafka.layout import Layout, LayoutObserver
+from bus.kafka.reading import KafkaReading
+from bus.kafka.records import KafkaRecords, Message, Place
+from bus.kafka.security import KafkaLink, client_options
+from bus.kafka.seeking import KafkaSeeker
+from bus.kafka.tail import KafkaTail
+from bus.kafka.topics import topic_configs, topic_name
+from bus.kafka.writer import KafkaWriter
 from bus.log import Span
 from bus.metrics import Metrics
 from bus.sealing import PlainSealer, Sealer

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from bus.errors import StateUnavailable
 from bus.events import Priority
 from bus.ids import NewId
-from bus.redis_connection import reaching
+from bus.redis.connection import reaching
 from scheduler.policy import AdmissionPolicy
 
 _PARTS: Final = (
@@ -31,7 +31,7 @@ _PARTS: Final = (
 
 def script() -> str:
     """The whole script: its parts stand in the order in which they build on each other."""
-    folder = Path(__file__).with_name("redis")
+    folder = Path(__file__).parent
     return "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in _PARTS)
 
 

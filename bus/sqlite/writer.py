@@ -16,11 +16,11 @@ from msgspec import Struct
 
 from bus.errors import CoveyError, LogUnavailable
 from bus.events import Event, Recorded
-from bus.sqlite_faults import faults_of
-from bus.sqlite_requests import Standing, insert_events, record
-from bus.sqlite_rows import EventRows, Row
-from bus.sqlite_schema import touch, transaction
-from bus.sqlite_trial import write_trial
+from bus.sqlite.faults import faults_of
+from bus.sqlite.requests import Standing, insert_events, record
+from bus.sqlite.rows import EventRows, Row
+from bus.sqlite.schema import touch, transaction
+from bus.sqlite.trial import write_trial
 
 _GROUP_JOBS: Final = 1_000
 _WAITING_EVENTS: Final = 10_000

@@ -14,11 +14,11 @@ from aiokafka.errors import OffsetOutOfRangeError
 from bus.clock import Clock
 from bus.errors import LogUnavailable
 from bus.events import Recorded, Topic
-from bus.kafka_log import KafkaLog
-from bus.kafka_records import Place, offset_behind, position_of
-from bus.kafka_security import KafkaLink, client_options
-from bus.kafka_starting import Starting
-from bus.kafka_topics import topic_name
+from bus.kafka.log import KafkaLog
+from bus.kafka.records import Place, offset_behind, position_of
+from bus.kafka.security import KafkaLink, client_options
+from bus.kafka.starting import Starting
+from bus.kafka.topics import topic_name
 from bus.metrics import Metrics
 from bus.reader import Sink
 

@@ -10,8 +10,8 @@ from typing import Final
 from msgspec import Struct
 
 from bus.events import Topic
-from bus.sqlite_rows import to_microseconds
-from bus.sqlite_schema import floor, set_floor, transaction
+from bus.sqlite.rows import to_microseconds
+from bus.sqlite.schema import floor, set_floor, transaction
 
 CHUNK_EVENTS: Final = 250
 """Deleted in one transaction: appends wait no longer than that takes."""

@@ -9,9 +9,9 @@ from msgspec import Struct
 from bus.errors import LogUnavailable
 from bus.events import Topic
 from bus.ids import derived_id
-from bus.kafka_client import KafkaClient
-from bus.kafka_metadata import TopicFacts
-from bus.kafka_records import Place
+from bus.kafka.client import KafkaClient
+from bus.kafka.metadata import TopicFacts
+from bus.kafka.records import Place
 
 
 class Layout(Struct, frozen=True, kw_only=True):

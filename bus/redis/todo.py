@@ -13,8 +13,8 @@ from bus.calls import ended_call
 from bus.events import Purpose, Recorded, Started, Submitted
 from bus.fold import RequestState, fold
 from bus.ids import CallId, MemberId, RequestId, TenantId
-from bus.redis_keys import RedisKeys, bound, entry, microseconds, place, stream_id
-from bus.redis_values import RedisValues
+from bus.redis.keys import RedisKeys, bound, entry, microseconds, place, stream_id
+from bus.redis.values import RedisValues
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _SLACK: Final = timedelta(hours=2)

@@ -21,14 +21,14 @@ from bus.ids import NewId, RequestId
 from bus.metrics import Metrics
 from bus.owner_only import keep_private
 from bus.sealing import PlainSealer, Sealer
-from bus.sqlite_deletion import checkpoint, delete_calls, delete_chunk, first_not_older, give_back
-from bus.sqlite_faults import faults_of
-from bus.sqlite_pool import SqlitePool
-from bus.sqlite_reader import SqliteLogReader, end
-from bus.sqlite_requests import Progress, rebuild
-from bus.sqlite_rows import EventRows
-from bus.sqlite_schema import connect_to_write, floor, has_views, last_position, look, meta, prepare
-from bus.sqlite_writer import SqliteWriter, Written
+from bus.sqlite.deletion import checkpoint, delete_calls, delete_chunk, first_not_older, give_back
+from bus.sqlite.faults import faults_of
+from bus.sqlite.pool import SqlitePool
+from bus.sqlite.reader import SqliteLogReader, end
+from bus.sqlite.requests import Progress, rebuild
+from bus.sqlite.rows import EventRows
+from bus.sqlite.schema import connect_to_write, floor, has_views, last_position, look, meta, prepare
+from bus.sqlite.writer import SqliteWriter, Written
 from bus.tail import Tail
 
 _TAIL_EVENTS: Final = 10_000

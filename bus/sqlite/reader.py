@@ -18,9 +18,9 @@ from bus.ids import MemberId, RequestId, TenantId
 from bus.log import RequestPage, Span
 from bus.people import PeopleAskedAbout
 from bus.sealing import PlainSealer, Sealer
-from bus.sqlite_pool import SqlitePool
-from bus.sqlite_rows import EventRows, to_microseconds
-from bus.sqlite_schema import check, floor, meta
+from bus.sqlite.pool import SqlitePool
+from bus.sqlite.rows import EventRows, to_microseconds
+from bus.sqlite.schema import check, floor, meta
 
 _LOOK_SECONDS: Final = 0.25
 _OPEN_CHUNK_REQUESTS: Final = 500

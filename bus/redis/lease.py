@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from bus.clock import Clock
 from bus.ids import NewId
-from bus.redis_connection import reached
-from bus.redis_scripts import EXTEND
+from bus.redis.connection import reached
+from bus.redis.scripts import EXTEND
 
 
 class RedisLease:

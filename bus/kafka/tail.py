@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from bus.events import Recorded
 from bus.ids import MemberId, RequestId, TenantId
-from bus.kafka_records import Place
+from bus.kafka.records import Place
 
 _Key = TypeVar("_Key")
 _position: Final = attrgetter("position")

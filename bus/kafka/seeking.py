@@ -8,8 +8,8 @@ from aiokafka import TopicPartition
 from msgspec import Struct
 
 from bus.events import Recorded, Topic
-from bus.kafka_client import KafkaClient
-from bus.kafka_records import KafkaRecords, Place, offset_behind, position_of
+from bus.kafka.client import KafkaClient
+from bus.kafka.records import KafkaRecords, Place, offset_behind, position_of
 
 Matches = Callable[[Mapping[str, str]], bool]
 """Whether the record with these headers is wanted; asked before its data is read."""

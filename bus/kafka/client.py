@@ -15,8 +15,8 @@ from aiokafka.record.memory_records import MemoryRecords
 from msgspec import Struct
 
 from bus.errors import LogUnavailable
-from bus.kafka_metadata import TopicFacts, topic_facts
-from bus.kafka_starting import Starting
+from bus.kafka.metadata import TopicFacts, topic_facts
+from bus.kafka.starting import Starting
 
 _ANSWER_SECONDS: Final = 3.0
 _PAUSE_SECONDS: Final = 0.05

@@ -7,11 +7,11 @@ from redis.asyncio import Redis
 from bus.clock import Clock
 from bus.history import History
 from bus.ids import MemberId, RequestId, TenantId
-from bus.redis_connection import reached, reaching
-from bus.redis_keys import RedisKeys, hour, position_of, stream_id
-from bus.redis_scripts import OF_REQUEST
-from bus.redis_todo import Keeping
-from bus.redis_values import RedisValues
+from bus.redis.connection import reached, reaching
+from bus.redis.keys import RedisKeys, hour, position_of, stream_id
+from bus.redis.scripts import OF_REQUEST
+from bus.redis.todo import Keeping
+from bus.redis.values import RedisValues
 
 
 class RedisHistory:

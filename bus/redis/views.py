@@ -24,11 +24,11 @@ from bus.errors import StateUnavailable
 from bus.events import Recorded, Topic
 from bus.fold import RequestState
 from bus.ids import RequestId, TenantId
-from bus.redis_connection import reached, reaching
-from bus.redis_keys import RedisKeys, hour
-from bus.redis_scripts import BEGIN, STANDING, TAKE
-from bus.redis_todo import Keeping, Todo
-from bus.redis_values import RedisValues
+from bus.redis.connection import reached, reaching
+from bus.redis.keys import RedisKeys, hour
+from bus.redis.scripts import BEGIN, STANDING, TAKE
+from bus.redis.todo import Keeping, Todo
+from bus.redis.values import RedisValues
 
 EVENTS_A_WRITE: Final = 200
 """A write keeps Redis from everything else; so many take it about two milliseconds."""

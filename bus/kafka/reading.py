@@ -9,9 +9,9 @@ from bus.errors import StateUnavailable
 from bus.events import Recorded, Topic
 from bus.history import MemberHistory
 from bus.ids import MemberId, RequestId, TenantId
-from bus.kafka_records import KafkaRecords, Place
-from bus.kafka_seeking import Matches, Stretch
-from bus.kafka_tail import KafkaTail
+from bus.kafka.records import KafkaRecords, Place
+from bus.kafka.seeking import Matches, Stretch
+from bus.kafka.tail import KafkaTail
 from bus.log import Span
 
 _ALL: Final = 1_000_000_000

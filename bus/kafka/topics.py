@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from bus.errors import LogUnavailable
 from bus.events import Topic
-from bus.kafka_metadata import TopicFacts, topic_facts
-from bus.kafka_security import KafkaLink, client_options
+from bus.kafka.metadata import TopicFacts, topic_facts
+from bus.kafka.security import KafkaLink, client_options
 
 _IN_USE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.02
