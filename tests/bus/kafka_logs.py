@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from bus.clock import SystemClock
@@ -21,17 +19,6 @@ from bus.metrics import Metrics
 from bus.reader import Sink
 
 PARTITIONS: Final = 4
-BROKERS_DIE: Final = (
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-)
-"""For tests that end brokers: aiokafka lets go of a broken connection without closing it, and leaves it to the garbage
-collector, which `collect` calls while the test's loop still runs."""
-
-
-def collect() -> None:
-    """Close what nobody refers to any more."""
-    gc.collect()
 
 
 def link_to(address: str) -> KafkaLink:
