@@ -154,7 +154,7 @@ async def _backing(
     """Where events are kept and who makes the calls: in this process, or among many."""
     if base.settings.shared:
         async with (
-            shared_store(base) as shared,
+            shared_store(base, role) as shared,
             present(base, shared, connections) as presence,
             shared_scheduling(base, shared, workers=role.workers) as scheduling,
         ):

@@ -83,6 +83,14 @@ class PeopleAskedAbout:
         return asked
 
 
+def person_asked_about(event: Event, tenant_id: TenantId, member_id: MemberId, caller: str) -> str | None:
+    """The `Question.person_key` of whom the caller asked about for the member by this event, if that is what it is."""
+    asking = _asking(event)
+    if asking is None or asking.asker != (tenant_id, member_id, caller):
+        return None
+    return asking.question.person_key(tenant_id)
+
+
 def _asking(event: Event) -> _Asking | None:
     """Who asked about whom, where the event is a submission that somebody made."""
     data = event.data

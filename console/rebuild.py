@@ -13,6 +13,7 @@ from bus.metrics import Metrics
 from bus.redis.rebuild import Rebuild
 from settings import Settings
 from wiring.foundation import Foundation, sealer_of
+from wiring.role import EVERYTHING
 from wiring.shared import shared_store
 
 _LOOK_AGAIN_SECONDS: Final = 1.0
@@ -21,7 +22,7 @@ _LOOK_AGAIN_SECONDS: Final = 1.0
 async def rebuilt(settings: Settings) -> int:
     """As `shown`, of the views that the settings name. Raises LogUnavailable, StateUnavailable."""
     base = Foundation(settings, "", SystemClock(), SystemRandom(), Metrics(), sealer_of(settings))
-    async with shared_store(base) as shared:
+    async with shared_store(base, EVERYTHING) as shared:
         return await shown(shared.rebuild, base.clock, Console(stderr=True))
 
 

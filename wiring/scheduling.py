@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import httpx
 
 from bus.ids import random_id
-from bus.log import EventLog
 from payer.stedi import StediApi, StediClient
 from scheduler.admission import Admission
 from scheduler.dispatcher import Dispatcher
@@ -99,13 +98,13 @@ async def embedded_scheduling(base: Foundation, store: Store) -> AsyncIterator[S
 async def shared_scheduling(base: Foundation, shared: SharedStore, *, workers: int) -> AsyncIterator[Scheduling]:
     """A dispatcher for this process' own requests, and so many workers for everybody's calls."""
     async with AsyncExitStack() as stack:
-        gateway = _desk(base, shared, shared.store.log)
+        gateway = _desk(base, shared)
         stack.push_async_callback(gateway.dispatcher.later.cancel)
         chores: dict[str, Chore] = {"upkeep": gateway.upkeep.run}
         made, upkeeps = [], [gateway.upkeep]
         for number in range(1, workers + 1):
             payer = await stack.enter_async_context(payer_client(base))
-            desk = _desk(base, shared, shared.log)
+            desk = _desk(base, shared)
             worker = _worker(base, payer, desk.journal, desk.admission, desk.dispatcher)
             chores |= {f"worker {number}": worker.run, f"upkeep of worker {number}": desk.upkeep.run}
             made.append(worker)
@@ -122,8 +121,8 @@ class _Desk(NamedTuple):
     upkeep: Upkeep
 
 
-def _desk(base: Foundation, shared: SharedStore, log: EventLog) -> _Desk:
-    clock, requests = base.clock, shared.store.requests
+def _desk(base: Foundation, shared: SharedStore) -> _Desk:
+    clock, log, requests = base.clock, shared.log, shared.store.requests
     admission = RedisAdmission(
         shared.redis,
         admission_policy(base.settings),

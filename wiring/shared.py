@@ -24,15 +24,15 @@ from bus.kafka.topics import TopicPlan, log_plans
 from bus.log import EventLog
 from bus.reader import Sink
 from bus.redis.connection import RedisAddress, redis_client
+from bus.redis.filler import ViewFiller
 from bus.redis.history import RedisHistory
 from bus.redis.keys import RedisKeys
 from bus.redis.lease import RedisLease
 from bus.redis.rebuild import Rebuild
-from bus.redis.requests import WholeRequests
+from bus.redis.requests import FreshRequests
 from bus.redis.todo import Keeping
 from bus.redis.values import RedisValues
 from bus.redis.views import RedisViews
-from bus.shown_log import ShownLog
 from delivery.connections import Connections
 from delivery.redis_presence import RedisPresence
 from delivery.redis_revocations import RedisRevocations
@@ -41,12 +41,16 @@ from settings import Settings
 from warming.redis_cache import RedisCoverageCache
 from warming.view import CoverageView
 from wiring.foundation import Foundation
+from wiring.role import Role
 from wiring.store import Store
 
 _REBUILD_LEASE_SECONDS: Final = 15.0
 _FORGET_SECONDS: Final = 3600.0
 _BEHIND_SECONDS: Final = 1.0
 """What a reader that goes on reading has taken by then was no reason to send anybody away."""
+
+_PATIENCE_SECONDS: Final = 0.1
+"""How long a process without workers leaves the views to those that have some."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -72,9 +76,9 @@ class SharedStore(NamedTuple):
 
     store: Store
     log: KafkaLog
-    """As it is: `store.log` also waits for the views."""
-    rebuild: Rebuild
     reader: KafkaReader
+    filler: ViewFiller
+    rebuild: Rebuild
     redis: Redis
     keys: RedisKeys
     listeners: Listeners
@@ -123,8 +127,8 @@ def redis_address(settings: Settings) -> RedisAddress:
 
 
 @asynccontextmanager
-async def shared_store(base: Foundation) -> AsyncIterator[SharedStore]:
-    """Connect to Kafka, and read what is new into Redis and the fan-out. Raises LogUnavailable."""
+async def shared_store(base: Foundation, role: Role) -> AsyncIterator[SharedStore]:
+    """Connect to Kafka, and read what is new into the fan-out and Redis. Raises LogUnavailable."""
     settings, clock, metrics, link = base.settings, base.clock, base.metrics, kafka_link(base.settings)
     keeping = Keeping(retention=timedelta(days=settings.retention_days))
     async with AsyncExitStack() as stack:
@@ -146,10 +150,12 @@ async def shared_store(base: Foundation) -> AsyncIterator[SharedStore]:
         views = RedisViews(redis, keys, values, clock, keeping=keeping)
         listeners = Listeners()
         fanout = await stack.enter_async_context(Fanout(tail_bound=settings.undelivered_events))
-        # What others may look up on hearing of an event comes before the fan-out.
-        reader = KafkaReader(
-            link, log, [answers, views, listeners, fanout], metrics, clock, prefix=settings.topic_prefix
+        patience_seconds = 0.0 if role.workers else _PATIENCE_SECONDS
+        filler = await stack.enter_async_context(
+            ViewFiller(views, clock, before=[answers], patience_seconds=patience_seconds)
         )
+        sinks: list[Sink] = [listeners, fanout, filler]
+        reader = KafkaReader(link, log, sinks, metrics, clock, prefix=settings.topic_prefix)
         await stack.enter_async_context(reader)
         backlog = KafkaBacklog(link, log, prefix=settings.topic_prefix)
         lease = RedisLease(redis, keys.rebuild, clock, random_id, seconds=_REBUILD_LEASE_SECONDS)
@@ -164,8 +170,15 @@ async def shared_store(base: Foundation) -> AsyncIterator[SharedStore]:
                 await clock.sleep(_FORGET_SECONDS)
 
         store = Store(
-            log=ShownLog(log, views.show),
-            requests=WholeRequests(redis, keys, values, rebuild.whole_now),
+            log=log,
+            requests=FreshRequests(
+                redis,
+                keys,
+                values,
+                log,
+                caught_up=lambda: reader.caught_up(_BEHIND_SECONDS),
+                whole=rebuild.whole_now,
+            ),
             cache=cache,
             fanout=fanout,
             revocations=RedisRevocations(redis, clock, prefix=f"covey:{settings.topic_prefix}"),
@@ -176,8 +189,9 @@ async def shared_store(base: Foundation) -> AsyncIterator[SharedStore]:
         yield SharedStore(
             store=store,
             log=log,
-            rebuild=rebuild,
             reader=reader,
+            filler=filler,
+            rebuild=rebuild,
             redis=redis,
             keys=keys,
             listeners=listeners,
@@ -186,7 +200,11 @@ async def shared_store(base: Foundation) -> AsyncIterator[SharedStore]:
 
 async def views_whole(shared: SharedStore) -> bool:
     """Whether the views hold all that the log had when this was asked. May raise LogUnavailable, StateUnavailable."""
-    return await shared.reader.caught_up(_BEHIND_SECONDS) and await shared.rebuild.whole_now()
+    return (
+        await shared.reader.caught_up(_BEHIND_SECONDS)
+        and await shared.filler.settled(_BEHIND_SECONDS)
+        and await shared.rebuild.whole_now()
+    )
 
 
 @asynccontextmanager

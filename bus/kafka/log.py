@@ -195,6 +195,14 @@ class KafkaLog:
         self._refuse()
         return await self._reading.of_request(request_id, after=after)
 
+    def newest_of_request(self, request_id: RequestId) -> Sequence[Recorded]:
+        """Its events among those that this process holds in memory; without a wait."""
+        return self._tail.newest_of_request(request_id)
+
+    def newest_of_member(self, tenant_id: TenantId, member_id: MemberId) -> Sequence[Recorded]:
+        """As `newest_of_request`, of a member."""
+        return self._tail.newest_of_member(tenant_id, member_id)
+
     async def read_payers(self, *, after: int, limit: int) -> Sequence[Recorded]:
         self._refuse()
         return await self._reading.of_payers(after=after, limit=limit)

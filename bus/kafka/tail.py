@@ -77,6 +77,14 @@ class KafkaTail:
         events = self._by_request.get(request_id)
         return events.copy() if events is not None and events[0].event.sequence == 1 else None
 
+    def newest_of_request(self, request_id: RequestId) -> Sequence[Recorded]:
+        """Its events that are here; the first may have gone."""
+        return self._by_request.get(request_id, ())
+
+    def newest_of_member(self, tenant_id: TenantId, member_id: MemberId) -> Sequence[Recorded]:
+        """Its events that are here."""
+        return self._by_member.get((tenant_id, member_id), ())
+
     def _add(self, place: Place, recorded: Recorded) -> None:
         self._ages.append(place)
         self._events[place].append(recorded)

@@ -19,6 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import FullJitterBackoff
 
 from bus.errors import StateUnavailable
+from bus.redis.together import TogetherRedis
 
 _CONNECT_SECONDS: Final = 2.0
 _ANSWER_SECONDS: Final = 5.0
@@ -122,4 +123,4 @@ def _client(address: RedisAddress) -> Redis:
         retry=Retry(FullJitterBackoff(cap=_LONGEST_PAUSE_SECONDS, base=_FIRST_PAUSE_SECONDS), _TRIES_AGAIN),
         client_name="covey",
     )
-    return Redis.from_pool(pool)
+    return TogetherRedis.from_pool(pool)

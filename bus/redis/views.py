@@ -32,8 +32,6 @@ from bus.redis.values import RedisValues
 
 EVENTS_A_WRITE: Final = 200
 """A write keeps Redis from everything else; so many take it about two milliseconds."""
-_LOOK_AGAIN_SECONDS: Final = 0.1
-"""Who waits for an event hears of it when this instance has read it; its reader may stand still, and others not."""
 _LOG: Final = structlog.get_logger(__name__)
 
 
@@ -84,8 +82,7 @@ class RedisViews:
         self._take_script = redis.register_script(TAKE)
         self._begin_script = redis.register_script(BEGIN)
         self._taken: dict[int, int] = {}
-        self._seen: dict[int, int] = {}
-        self._waiting: dict[int, asyncio.Event] = {}
+        self._wrote = 0
         self._lacking: set[int] = set()
         self.missed = asyncio.Event()
         """Set when a partition begins to lack something; for the rebuild to wait on, and to clear."""
@@ -95,31 +92,47 @@ class RedisViews:
         """Partitions of which this instance had events that Redis could not take; they wait for a rebuild."""
         return frozenset(self._lacking)
 
-    async def take(self, batch: Sequence[Recorded]) -> None:
-        """Write the batch's events; those that Redis cannot take now are left to a rebuild. Never raises for Redis."""
-        by_partition: dict[int, list[Recorded]] = defaultdict(list)
-        for recorded in batch:
-            if recorded.event.topic is Topic.RTE:
-                by_partition[recorded.partition].append(recorded)
+    async def take(self, batch: Sequence[Recorded]) -> bool:
+        """Write the batch's events; those that Redis cannot take now are left to a rebuild. Never raises for Redis.
+
+        False where others had written them all.
+        """
         stretches: dict[int, _Stretch] = {}
-        for partition, events in by_partition.items():
+        for partition, events in _by_partition(batch).items():
             after = self._taken.get(partition, events[0].position - 1)
             self._taken[partition] = events[-1].position
             if partition not in self._lacking:  # else the rebuild is not through: it reads these events too
                 stretches[partition] = _Stretch(after, events)
+        before = self._wrote
         for some in _groups(stretches):
             await self._offer(some)
+        return self._wrote > before
 
-    def starting(self, partition: int, after: int) -> None:
-        """The next batch of the partition is the first behind `after`: a reader was given it, or went elsewhere."""
-        self._taken[partition] = after
+    async def unwritten(self, batch: Sequence[Recorded]) -> Sequence[Recorded]:
+        """Those of the next events that nobody has written yet; the others count as taken. Never raises for Redis."""
+        by_partition = _by_partition(batch)
+        try:
+            progress = await asyncio.gather(*(self.progress(partition) for partition in by_partition))
+        except StateUnavailable:
+            return batch
+        left: list[Recorded] = []
+        for (partition, events), standing in zip(by_partition.items(), progress, strict=True):
+            if standing.through >= events[0].position:
+                self._taken[partition] = min(standing.through, events[-1].position)
+            left += [recorded for recorded in events if recorded.position > standing.through]
+        return left
+
+    def leave(self, batch: Sequence[Recorded]) -> None:
+        """Leave the next events to a rebuild."""
+        for partition, events in _by_partition(batch).items():
+            self._taken[partition] = events[-1].position
+            self._lacking.add(partition)
+        self.missed.set()
 
     async def progress(self, partition: int) -> Progress:
         """How far the views have come. Raises StateUnavailable."""
         after, through = await reached(self._redis.hmget(self._keys.progress(partition), ["after", "through"]))
-        progress = Progress(after=int(after or 0), through=int(through or 0))
-        self._note(partition, progress.through)
-        return progress
+        return Progress(after=int(after or 0), through=int(through or 0))
 
     async def begin(self, partition: int, floor: int) -> int:
         """Nothing at or before `floor` will come, the log has lost it; where the views stand then.
@@ -158,41 +171,10 @@ class RedisViews:
 
         Raises StateUnavailable.
         """
-        for partition in list(self._taken):
-            self.settle(partition, (await self.progress(partition)).through)
-
-    async def show(self, recorded: Recorded, within_seconds: float) -> bool:
-        """Wait until every instance sees the event in the views; False if that takes longer, or Redis is away.
-
-        Who answers a write only then lets its caller read it on any instance.
-        """
-        try:
-            async with asyncio.timeout(within_seconds + _LOOK_AGAIN_SECONDS):  # Redis may be there, and not answer
-                return await self._shown(recorded, within_seconds)
-        except TimeoutError:
-            return False
-
-    async def _shown(self, recorded: Recorded, within_seconds: float) -> bool:
-        deadline = self._clock.monotonic() + within_seconds
-        try:
-            while self._seen.get(recorded.partition, 0) < recorded.position:
-                left_seconds = deadline - self._clock.monotonic()
-                if left_seconds > 0 and await self._heard(recorded.partition, min(left_seconds, _LOOK_AGAIN_SECONDS)):
-                    continue
-                if (await self.progress(recorded.partition)).through < recorded.position and left_seconds <= 0:
-                    return False
-        except StateUnavailable:
-            return False
-        return True
-
-    async def _heard(self, partition: int, within_seconds: float) -> bool:
-        """Wait until this instance learns where the views of a partition stand now; False if it did not in time."""
-        try:
-            async with asyncio.timeout(within_seconds):
-                await self._waiting.setdefault(partition, asyncio.Event()).wait()
-        except TimeoutError:
-            return False
-        return True
+        partitions = list(self._taken)
+        progress = await asyncio.gather(*(self.progress(partition) for partition in partitions))
+        for partition, standing in zip(partitions, progress, strict=True):
+            self.settle(partition, standing.through)
 
     async def _offer(self, stretches: Mapping[int, _Stretch]) -> None:
         """Write what there is, or note that it is lacking."""
@@ -232,8 +214,7 @@ class RedisViews:
             for (partition, stretch), done in zip(work.items(), taken, strict=True):
                 if done:  # else another instance was faster, and what is left is looked at again
                     reached_by[partition] = stretch.events[-1].position
-        for partition, through in reached_by.items():
-            self._note(partition, through)
+                    self._wrote += 1
         return reached_by
 
     async def _standing(self, stretches: Mapping[int, _Stretch]) -> dict[int, _Standing]:
@@ -299,12 +280,13 @@ class RedisViews:
                         await self._redis.script_load(script)
         return []
 
-    def _note(self, partition: int, through: int) -> None:
-        """The views stand there now, or further."""
-        if through > self._seen.get(partition, 0):
-            self._seen[partition] = through
-            if (waiting := self._waiting.pop(partition, None)) is not None:
-                waiting.set()
+
+def _by_partition(batch: Sequence[Recorded]) -> dict[int, list[Recorded]]:
+    found: dict[int, list[Recorded]] = defaultdict(list)
+    for recorded in batch:
+        if recorded.event.topic is Topic.RTE:
+            found[recorded.partition].append(recorded)
+    return found
 
 
 def _groups(stretches: Mapping[int, _Stretch]) -> Iterator[dict[int, _Stretch]]:

@@ -6,13 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bus.errors import StateUnavailable
-from bus.ids import RequestId, TenantId
-from bus.redis.connection import RedisAddress, redis_client
-from bus.redis.requests import WholeRequests
 from bus.sealing import TenantSealer
-from tests.bus.conftest import submitted
-from tests.bus.redis_world import RedisWorld, ViewedLog, recorded, redis_world
+from tests.bus.redis_world import RedisWorld, ViewedLog, redis_world
 from tests.bus.test_request_view_contract import (
     test_a_call_is_accounted_for_by_each_event_that_proves_its_end,
     test_a_call_is_unaccounted_until_its_lease_ends,
@@ -58,21 +53,3 @@ async def world(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator
 @pytest.fixture
 def log(world: RedisWorld) -> ViewedLog:
     return ViewedLog(world)
-
-
-async def test_what_views_that_lost_something_do_not_have_is_not_said_to_be_none(redis_url: str) -> None:
-    async with redis_client(RedisAddress(url=redis_url)) as redis:
-        world, whole = RedisWorld(redis), [False]
-
-        async def whole_now() -> bool:
-            return whole[0]
-
-        requests = WholeRequests(redis, world.keys, world.values, whole_now)
-        first, tenant_id = submitted("r1"), TenantId("t1")
-        with pytest.raises(StateUnavailable):
-            await requests.get(tenant_id, RequestId("r1"))
-        await world.views().take(recorded([first]))
-        assert await requests.get(tenant_id, RequestId("r1")) is not None
-        whole[0] = True
-        assert await requests.get(tenant_id, RequestId("r2")) is None
-        await world.forget()

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bus.events import Event, Recorded
-from bus.fold import RequestState, RequestStatus, fold
+from bus.fold import RequestState, fold
 from bus.ids import MemberId, RequestId, TenantId
 from bus.redis.connection import RedisAddress, redis_client
 from bus.redis.keys import place
@@ -144,11 +144,23 @@ async def test_events_of_payers_are_nobodys_history(world: RedisWorld) -> None:
     assert await world.held() == {}
 
 
-async def test_a_reader_that_begins_elsewhere_says_so(world: RedisWorld) -> None:
+async def test_what_others_wrote_counts_as_taken(world: RedisWorld) -> None:
+    events, views = recorded(life("r1")), world.views()
+    assert await world.views().take(events[:3])
+    assert await views.unwritten(events[:2]) == []
+    assert await views.unwritten(events[2:4]) == events[3:4]
+    assert not await views.take(events[2:3])
+    assert await views.take(events[3:])
+    assert not views.lacking
+    await check(world, events)
+
+
+async def test_what_is_left_is_lacking_until_a_rebuild_brought_it(world: RedisWorld) -> None:
     events, views = recorded(life("r1")), world.views()
     await views.take(events[:3])
-    views.starting(0, 1)
-    await views.take(events[1:])
+    views.leave(events[3:])
+    assert views.lacking == {0} and views.missed.is_set()
+    views.settle(0, await views.write(0, events[3:], after=3))
     assert not views.lacking
     await check(world, events)
 
@@ -228,17 +240,6 @@ async def test_nothing_that_lies_in_redis_tells_who_somebody_is(redis_url: str) 
         for key, value in (await world.held()).items():
             for secret in (b"member-17", b"Rivera", b"W000000001", b"1980-01-01", b"Open Choice"):
                 assert secret not in key and secret not in str(value).encode()
-
-
-async def test_a_write_is_shown_once_every_instance_can_read_it(world: RedisWorld) -> None:
-    events = recorded(life("r1"))
-    writer, reader = world.views(), world.views()
-    assert not await writer.show(events[0], within_seconds=0)
-    waiting = asyncio.create_task(writer.show(events[1], within_seconds=30))
-    await reader.take(events)
-    assert await waiting
-    state = await world.requests.get(T1, RequestId("r1"))
-    assert state is not None and state.status is RequestStatus.COMPLETED
 
 
 async def test_a_redis_that_is_away_holds_no_reader_up(unused_tcp_port: int) -> None:

@@ -1,0 +1,67 @@
+"""Commands that travel together, each with its own answer, error, and caller who may leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import ResponseError
+
+from bus.ids import random_id
+from bus.redis.connection import RedisAddress, reached, redis_client
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with redis_client(RedisAddress(url=redis_url)) as redis:
+        yield redis
+
+
+async def test_each_caller_has_its_own_answer_or_error(redis: Redis) -> None:
+    key = random_id()
+    try:
+        answers = await asyncio.gather(
+            redis.set(key, "text"),
+            redis.get(key),
+            redis.incr(key),
+            *(redis.echo(f"{number}") for number in range(1_000)),
+            return_exceptions=True,
+        )
+    finally:
+        await redis.delete(key)
+    assert answers[:2] == [True, b"text"]
+    assert isinstance(answers[2], ResponseError)
+    assert answers[3:] == [f"{number}".encode() for number in range(1_000)]
+
+
+async def test_commands_of_one_turn_share_a_connection(redis: Redis) -> None:
+    ids = await asyncio.gather(*(redis.client_id() for _ in range(100)))
+    assert len(set(ids)) == 1
+
+
+async def test_who_leaves_costs_the_others_nothing(redis: Redis) -> None:
+    leaving = asyncio.ensure_future(reached(redis.echo("leaving")))
+    staying = asyncio.ensure_future(reached(redis.echo("staying")))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying == b"staying"
+    assert leaving.cancelled()
+    assert await redis.echo("later") == b"later"
+
+
+async def test_a_server_that_is_away_is_told_to_everybody(unused_tcp_port: int) -> None:
+    async with redis_client(RedisAddress(url=f"redis://127.0.0.1:{unused_tcp_port}/0")) as redis:
+        told = await asyncio.gather(*(redis.get("key") for _ in range(5)), return_exceptions=True)
+    assert [type(error) for error in told] == [Disconnected] * 5
+
+
+async def test_what_is_under_way_arrives_before_the_client_closes(redis_url: str) -> None:
+    async with redis_client(RedisAddress(url=redis_url)) as redis:
+        under_way = [asyncio.ensure_future(reached(redis.echo(f"{number}"))) for number in range(3_000)]
+        await asyncio.sleep(0)
+    assert [await one for one in under_way] == [f"{number}".encode() for number in range(3_000)]
