@@ -82,6 +82,7 @@ class RedisViews:
         self._take_script = redis.register_script(TAKE)
         self._begin_script = redis.register_script(BEGIN)
         self._taken: dict[int, int] = {}
+        self._writing: frozenset[int] = frozenset()
         self._wrote = 0
         self._lacking: set[int] = set()
         self.missed = asyncio.Event()
@@ -104,8 +105,12 @@ class RedisViews:
             if partition not in self._lacking:  # else the rebuild is not through: it reads these events too
                 stretches[partition] = _Stretch(after, events)
         before = self._wrote
-        for some in _groups(stretches):
-            await self._offer(some)
+        self._writing = frozenset(stretches)
+        try:
+            for some in _groups(stretches):
+                await self._offer(some)
+        finally:
+            self._writing = frozenset()
         return self._wrote > before
 
     async def unwritten(self, batch: Sequence[Recorded]) -> Sequence[Recorded]:
@@ -171,10 +176,12 @@ class RedisViews:
 
         Raises StateUnavailable.
         """
-        partitions = list(self._taken)
-        progress = await asyncio.gather(*(self.progress(partition) for partition in partitions))
-        for partition, standing in zip(partitions, progress, strict=True):
-            self.settle(partition, standing.through)
+        taken = {partition: position for partition, position in self._taken.items() if partition not in self._writing}
+        progress = await asyncio.gather(*(self.progress(partition) for partition in taken))
+        for (partition, position), standing in zip(taken.items(), progress, strict=True):
+            # Where more came meanwhile, it is on its way to Redis; whoever writes it sees what lacks before it.
+            if self._taken[partition] == position:
+                self.settle(partition, standing.through)
 
     async def _offer(self, stretches: Mapping[int, _Stretch]) -> None:
         """Write what there is, or note that it is lacking."""

@@ -155,6 +155,16 @@ async def test_what_others_wrote_counts_as_taken(world: RedisWorld) -> None:
     await check(world, events)
 
 
+async def test_what_is_being_written_is_not_taken_for_lost(world: RedisWorld) -> None:
+    views = world.views()
+    for position, event in enumerate(life("r1"), start=1):
+        writing = asyncio.create_task(views.take(recorded([event], after=position - 1)))
+        await asyncio.sleep(0)
+        await views.look()
+        assert not views.lacking
+        await writing
+
+
 async def test_what_is_left_is_lacking_until_a_rebuild_brought_it(world: RedisWorld) -> None:
     events, views = recorded(life("r1")), world.views()
     await views.take(events[:3])
