@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from bus.clock import Clock
 from bus.errors import LogUnavailable
 from bus.events import Recorded, Topic
+from bus.kafka.fetching import FetchSession, Portion
 from bus.kafka.log import KafkaLog
 from bus.kafka.records import Place, offset_behind, position_of
 from bus.kafka.security import KafkaLink, client_options
@@ -23,13 +25,14 @@ from bus.metrics import Metrics
 from bus.reader import Sink
 
 _BATCH_EVENTS: Final = 512
-_POLL_MILLISECONDS: Final = 500
 _REQUEST_MILLISECONDS: Final = 5_000
 _CHECK_SECONDS: Final = 2.0
 _LOOK_AGAIN_SECONDS: Final = 0.02
 _STALL_SECONDS: Final = 10.0
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 5.0
+_REST_SECONDS: Final = 0.2
+"""A broker that could not be read is left alone for so long, while the others are read on."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -37,9 +40,9 @@ _logger = structlog.get_logger(__name__)
 class KafkaReader:
     """Reads every partition for ever; the log hears of each event first, then each sink, one after the other.
 
-    Whatever fails is logged, counted, and tried again from the same positions with a new consumer, after a growing
-    pause. A watchdog does the same when nothing moves though the topics grew: consumers were seen to stop without an
-    error. An async context manager: it reads while it is entered.
+    Brokers that come and go, and partitions that change their leader, are followed. Whatever else fails is logged,
+    counted, and tried again from the same positions with a new client, after a growing pause. A watchdog does the same
+    when nothing moves though the topics grew. An async context manager: it reads while it is entered.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class KafkaReader:
         self._progressed_at = clock.monotonic()
         self._behind = False
         self._reading: asyncio.Task[None] | None = None
+        self._taking = asyncio.Lock()
         self._clients = Starting()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -134,59 +138,97 @@ class KafkaReader:
             backoff_seconds = min(2 * backoff_seconds, _LONGEST_BACKOFF_SECONDS)
 
     async def _read(self) -> None:
-        consumer = AIOKafkaConsumer(
-            **self._options,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            request_timeout_ms=_REQUEST_MILLISECONDS,
-        )
-        await self._clients.start(consumer.start, consumer.stop)
+        client = AIOKafkaClient(**self._options, request_timeout_ms=_REQUEST_MILLISECONDS)
+        await self._clients.start(client.bootstrap, client.close)
+        reading: dict[int, _OfBroker] = {}
+        resting: dict[int, float] = {}
         try:
-            consumer.assign(list(self._places))
-            for place, position in self._positions.items():
-                consumer.seek(self._partitions[place], offset_behind(position))
+            await client.set_topics({partition.topic for partition in self._places})
             while True:
-                try:
-                    batches = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_BATCH_EVENTS)
-                except OffsetOutOfRangeError:
-                    await self._relocate(consumer)
-                    continue
-                if batches:
-                    await self._take({self._places[partition]: batch for partition, batch in batches.items()})
-                self._measure(self._known_ends(consumer))
+                now = self._clock.monotonic()
+                resting = {node: until for node, until in resting.items() if until > now}
+                await self._divide(client, reading, frozenset(resting))
+                whole = sum(len(one.partitions) for one in reading.values()) == len(self._places)
+                await self._until_one_ends(reading, None if whole else _REST_SECONDS)
+                ended = [node for node, one in reading.items() if one.task.done()]
+                for node in ended:
+                    await self._judge(reading.pop(node).task)
+                    resting[node] = self._clock.monotonic() + _REST_SECONDS
+                if ended or not whole:
+                    await client.force_metadata_update()  # leaders may have moved
         finally:
-            await consumer.stop()
+            await _end(reading.values())
+            await client.close()
 
-    async def _take(self, batches: Mapping[Place, Sequence[ConsumerRecord]]) -> None:
+    async def _divide(self, client: AIOKafkaClient, reading: dict[int, _OfBroker], resting: frozenset[int]) -> None:
+        """Have every partition read from its leader, but for those of brokers that rest or are not known."""
+        led: dict[int, set[TopicPartition]] = {}
+        for partition in self._places:
+            leader: int | None = client.cluster.leader_for_partition(partition)
+            if leader is not None and leader >= 0 and leader not in resting:
+                led.setdefault(leader, set()).add(partition)
+        leaders = {node: frozenset(partitions) for node, partitions in led.items()}
+        moved = [node for node, one in reading.items() if one.partitions != leaders.get(node)]
+        await _end([reading.pop(node) for node in moved])
+        for node, partitions in leaders.items():
+            if node not in reading:
+                task = asyncio.create_task(self._read_from(client, node, partitions), name=f"kafka broker {node}")
+                reading[node] = _OfBroker(partitions, task)
+
+    async def _until_one_ends(self, reading: Mapping[int, _OfBroker], seconds: float | None) -> None:
+        if reading:
+            tasks = [one.task for one in reading.values()]
+            await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await self._clock.sleep(_REST_SECONDS)
+
+    async def _judge(self, task: asyncio.Task[None]) -> None:
+        """Raises what is not the broker's trouble."""
+        try:
+            await task
+        except OffsetOutOfRangeError:
+            await self._relocate()
+        except (KafkaError, OSError) as error:
+            _logger.warning("kafka_broker_left_alone", reason=type(error).__name__)
+
+    async def _read_from(self, client: AIOKafkaClient, node: int, partitions: frozenset[TopicPartition]) -> None:
+        offsets = {partition: offset_behind(self._positions[self._places[partition]]) for partition in partitions}
+        session = FetchSession(client, node, offsets)
+        while True:
+            portions = await session.next()
+            async with self._taking:
+                for batch in _batches({self._places[partition]: portion for partition, portion in portions.items()}):
+                    await self._take(batch)
+
+    async def _take(self, batch: Sequence[_Stretch]) -> None:
         events: list[Recorded] = []
-        for place, batch in batches.items():
-            of_place = self._events(place, batch)
-            await self._log.take(place, of_place, position_of(batch[-1].offset))
+        for place, records, reached in batch:
+            of_place = self._events(place, records)
+            await self._log.take(place, of_place, reached)
             events += of_place
         if events:
             # All partitions at once: a sink that writes elsewhere pays for one round trip, not for one each.
             for sink in self._sinks:
                 await sink.take(events)
-        self._positions |= {place: position_of(batch[-1].offset) for place, batch in batches.items()}
+        self._positions |= {place: reached for place, _, reached in batch}
         self._progressed_at = self._clock.monotonic()
 
-    def _events(self, place: Place, batch: Sequence[ConsumerRecord]) -> Sequence[Recorded]:
-        decoded = [self._log.records.recorded(place, record) for record in batch]
+    def _events(self, place: Place, records: Sequence[Any]) -> Sequence[Recorded]:
+        decoded = [self._log.records.recorded(place, record) for record in records]
         # What is no event of ours, or stands where its member's events do not stand now, is nobody's to see.
         events = [
             recorded for recorded in decoded if recorded is not None and not self._log.records.misplaced(recorded)
         ]
-        if len(events) < len(batch):
+        if len(events) < len(records):
             _logger.error(
                 "records passed over",
                 topic=place.topic.value,
                 partition=place.partition,
-                count=len(batch) - len(events),
+                count=len(records) - len(events),
             )
         return events
 
-    async def _relocate(self, consumer: AIOKafkaConsumer) -> None:
+    async def _relocate(self) -> None:
         """Go on at what is there: retention was faster than we, or the cluster lost its newest events."""
         floors, ends = await self._log.floors(), await self._log.ends()
         for place, position in self._positions.items():
@@ -194,7 +236,6 @@ class KafkaReader:
             if there != position:
                 _logger.error("events lost", topic=place.topic.value, position=position, going_on_at=there)
                 self._positions[place] = there
-            consumer.seek(self._partitions[place], offset_behind(there))
 
     async def _watch(self) -> None:
         while True:
@@ -206,12 +247,6 @@ class KafkaReader:
             if lag and self.stalled_seconds >= self._stall_seconds and self._reading is not None:
                 self._reading.cancel()
                 self._progressed_at = self._clock.monotonic()
-
-    def _known_ends(self, consumer: AIOKafkaConsumer) -> Mapping[Place, int]:
-        known: dict[Place, Any] = {
-            place: consumer.highwater(partition) for place, partition in self._partitions.items()
-        }
-        return {place: end for place, end in known.items() if end is not None}
 
     def _measure(self, ends: Mapping[Place, int]) -> int:
         """Note how far the ends are away, and since when."""
@@ -225,3 +260,44 @@ class KafkaReader:
             self._progressed_at = self._clock.monotonic()
         self._behind = total > 0
         return total
+
+
+class _OfBroker(NamedTuple):
+    """What is read from one broker."""
+
+    partitions: frozenset[TopicPartition]
+    task: asyncio.Task[None]
+
+
+class _Stretch(NamedTuple):
+    """Neighbouring records of a place."""
+
+    place: Place
+    records: Sequence[Any]
+    reached: int
+    """The position that the place was read to with them."""
+
+
+def _batches(portions: Mapping[Place, Portion]) -> Iterator[list[_Stretch]]:
+    """Stretches of several places together, so many that the loop serves others in between."""
+    batch: list[_Stretch] = []
+    for place, portion in portions.items():
+        records = portion.records
+        for first in range(0, len(records), _BATCH_EVENTS):
+            some = records[first : first + _BATCH_EVENTS]
+            batch.append(_Stretch(place, some, position_of(some[-1].offset)))
+            if sum(len(stretch.records) for stretch in batch) >= _BATCH_EVENTS:
+                yield batch
+                batch = []
+        behind = position_of(portion.next_offset - 1)
+        if not records or position_of(records[-1].offset) < behind:  # what stands between is no event
+            batch.append(_Stretch(place, (), behind))
+    if batch:
+        yield batch
+
+
+async def _end(reading: Iterable[_OfBroker]) -> None:
+    tasks = [one.task for one in reading]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

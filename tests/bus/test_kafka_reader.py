@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 from structlog.testing import capture_logs
 
 from bus.clock import SystemClock
 from bus.events import Recorded, Topic
+from bus.kafka.fetching import FetchSession
 from bus.kafka.log import KafkaLog
 from bus.kafka.reader import KafkaReader
 from bus.kafka.security import KafkaLink
@@ -24,6 +24,7 @@ class _Taken:
 
     def __init__(self, *, failures: int = 0) -> None:
         self.subjects: list[str] = []
+        self._reached: dict[tuple[Topic, int], int] = {}
         self._failures = failures
         self._more = asyncio.Event()
 
@@ -31,7 +32,10 @@ class _Taken:
         if self._failures:
             self._failures -= 1
             raise ValueError("Ana Rivera")
-        assert len({recorded.partition for recorded in batch}) == 1
+        for recorded in batch:
+            place = (recorded.event.topic, recorded.partition)
+            assert recorded.position > self._reached.get(place, 0)
+            self._reached[place] = recorded.position
         self.subjects += [recorded.event.subject for recorded in batch]
         self._more.set()
 
@@ -106,20 +110,20 @@ async def test_a_sink_that_fails_gets_the_same_events_again_and_nothing_is_told_
     assert "Rivera" not in str(logs)
 
 
-async def test_the_watchdog_restarts_a_consumer_that_stopped_without_an_error(
+async def test_the_watchdog_restarts_a_session_that_stopped_without_an_error(
     world: _World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = AIOKafkaConsumer.getmany
-    frozen: list[AIOKafkaConsumer] = []
+    original = FetchSession.next
+    frozen: list[FetchSession] = []
 
-    async def getmany(consumer: AIOKafkaConsumer, *args: object, **options: object) -> object:
+    async def next_(session: FetchSession) -> object:
         if not frozen:
-            frozen.append(consumer)
-        if consumer in frozen:
+            frozen.append(session)
+        if session in frozen:
             await asyncio.Event().wait()
-        return await original(consumer, *args, **options)
+        return await original(session)
 
-    monkeypatch.setattr(AIOKafkaConsumer, "getmany", getmany)
+    monkeypatch.setattr(FetchSession, "next", next_)
     taken = _Taken()
     async with world.reader(taken, stall_seconds=0.5) as reader:
         await world.log.append([submitted("r1")])
@@ -134,7 +138,7 @@ async def test_a_reader_that_is_behind_says_how_far_and_since_when(
     async def silent(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(AIOKafkaConsumer, "getmany", silent)
+    monkeypatch.setattr(FetchSession, "next", silent)
     async with world.reader() as reader:
         await world.log.append([submitted("r1"), submitted("r2")])
         assert not await reader.caught_up()
@@ -155,3 +159,36 @@ async def test_what_another_process_writes_is_taken_too(world: _World, kafka_add
         await other.close()
         assert (await world.log.payers_span()).end == span.end + 1
         assert [one.event.topic for one in await world.log.latest_per_payer()] == [Topic.PAYER]
+
+
+async def test_a_broker_that_forgot_the_session_is_read_on_from_the_same_place(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, forgotten = _Taken(), [False]
+    original = FetchSession.next
+
+    async def next_(session: FetchSession) -> object:
+        if taken.subjects and not forgotten[0]:
+            forgotten[0] = True
+            session._id += 1  # as one that the broker does not know any more
+        return await original(session)
+
+    monkeypatch.setattr(FetchSession, "next", next_)
+    async with world.reader(taken):
+        for number in range(6):
+            await world.log.append([submitted(f"r{number}", member=f"m{number}")])
+        await taken.have(6)
+        await asyncio.sleep(0.1)
+    assert sorted(taken.subjects) == [f"r{number}" for number in range(6)]
+    assert forgotten == [True]
+    assert world.metric("covey_reader_restarts_total") in {None, 0}
+
+
+async def test_what_does_not_fit_into_one_answer_comes_with_the_next(world: _World) -> None:
+    taken = _Taken()
+    large = [submitted(f"r{number}", member=f"m{number % 3}", last_name="x" * 40_000) for number in range(60)]
+    for event in large:
+        await world.log.append([event])
+    async with world.reader(taken):
+        await taken.have(60)
+    assert sorted(taken.subjects) == sorted(event.subject for event in large)
