@@ -45,7 +45,7 @@ from settings import Settings
 from warming.freshness import Freshness
 from wiring.doors import doors, token_keys
 from wiring.embedded import OpenLog, embedded_store, open_sqlite_log
-from wiring.foundation import Foundation, sealer_of, secret_bytes
+from wiring.foundation import Foundation, sealer_of, secret_bytes, warn_of_plain_data
 from wiring.role import EVERYTHING, Role
 from wiring.scheduling import Scheduling, embedded_scheduling, shared_scheduling
 from wiring.shared import present, shared_store
@@ -133,7 +133,7 @@ def _probes(base: Foundation, store: Store, scheduling: Scheduling, drain: Drain
             base.metrics.queue.labels(waiting.priority).set(waiting.waiting)
 
     checks = {"drain": draining, "start": restoring, "revocations": not_loaded, **store.checks}
-    return Probes(checks=checks, metrics=base.metrics, refresh=measure)
+    return Probes(checks=checks, metrics=base.metrics, refresh=measure, clock=base.clock)
 
 
 class Program(NamedTuple):
@@ -247,6 +247,7 @@ async def serve(
 
     Raises OSError where the port is in use, and what `assembled` raises.
     """
+    warn_of_plain_data(settings)
     gc.set_threshold(*_COLLECTOR_THRESHOLDS)
     os.umask(0o077)  # what is kept is health data: for its owner only
     with closing(_listen(host, port)) as listener:

@@ -8,7 +8,7 @@ when it runs, so that the others and `--help` do not wait for it.
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -18,9 +18,6 @@ from console.errors import UsedWrongly
 from console.options import Data, Host, Port, Version, day, duration
 from console.running import given_settings, run, say_ready, told
 from delivery.caller import Role
-
-if TYPE_CHECKING:
-    pass
 
 cli: Final = typer.Typer(
     name="covey",

@@ -196,6 +196,8 @@ def allowed(field: FieldInfo) -> str:
         return " or ".join(get_args(kind))
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return " or ".join(kind)
+    if kind is bool:
+        return "true or false"
     if kind in (int, float):
         return f"a {'whole number' if kind is int else 'number'} {_range(marks)}"
     return "a path" if kind is Path else f"text{_length(marks)}"

@@ -103,6 +103,9 @@ class Settings(GatewaySettings):
     kafka_username: str | None = Field(None, min_length=1, description="Account at Kafka (SASL/SCRAM).")
     kafka_password: SecretStr | None = Field(None, description="The account's password; goes with the name.")
     kafka_scram: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = Field("SCRAM-SHA-512", description="How it is proven.")
+    plain_links: bool = Field(
+        False, description="Whether production may speak to Kafka and Redis without TLS: on a private network only."
+    )
     topic_prefix: TopicPrefix = Field(
         "", description="Begins the names of Kafka's topics: several Coveys, one cluster."
     )
@@ -263,8 +266,20 @@ class Settings(GatewaySettings):
             yield _wrong("call_timeout_seconds", self.call_timeout_seconds, "more than 120 in production")
         for name in ("payer_url", "public_url", "jwt_jwks_url"):
             url = urlsplit(getattr(self, name) or "")
-            if url.scheme in ("http", "ws") and url.hostname not in LOOPBACK:
+            if url.scheme in ("http", "ws") and _elsewhere(url.geturl()):
                 yield _wrong(name, url.geturl(), f"{url.scheme}s:// in production, unless it is on this machine")
+        if not self.plain_links:
+            yield from self._open_links()
+
+    def _open_links(self) -> Iterator[str]:
+        """Health data goes over these links; what lies in Kafka and Redis goes over them as it is."""
+        or_private = "; or COVEY_PLAIN_LINKS=true, where the network to it is private"
+        brokers = (self.log or "").removeprefix(KAFKA).split(",") if self.shared else ()
+        if not self.kafka_tls and any(_elsewhere(f"//{broker}") for broker in brokers):
+            instead = f"true in production, unless all of COVEY_LOG is on this machine{or_private}"
+            yield _wrong("kafka_tls", "false", instead)
+        if self.state.startswith("redis:") and _elsewhere(self.state):
+            yield _wrong("state", self.state, f"rediss:// in production, unless it is on this machine{or_private}")
 
 
 def load(**given: object) -> Settings:
@@ -309,6 +324,10 @@ def _env_file() -> Mapping[str, str | None]:
         return dotenv_values(_ENV_FILE)
     except (OSError, UnicodeDecodeError):
         raise SettingsInvalid([".env cannot be read; allowed: lines like COVEY_SLOTS=15, in UTF-8"]) from None
+
+
+def _elsewhere(url: str) -> bool:
+    return urlsplit(url).hostname not in LOOPBACK
 
 
 def _variable(name: str) -> str:

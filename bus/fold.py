@@ -82,6 +82,8 @@ class RequestState(Struct, frozen=True, gc=False, kw_only=True):
     lease_expires_at: datetime | None = None
     coverage: Coverage | None = None
     failure: Failure | None = None
+    cause: Failure | None = None
+    """Why the latest attempt that is over did not end it; None while none has failed."""
     traceparent: str | None = None
     """Where the trace of its submission stands, for its further events and its calls."""
 
@@ -125,6 +127,7 @@ def fold(state: RequestState | None, recorded: Recorded) -> RequestState | None:
                 queue_position=data.queue_position,
                 estimated_wait_seconds=data.estimated_wait_seconds,
                 not_before=data.not_before,
+                cause=data.cause or state.cause,
                 call_id=None,
                 lease_expires_at=None,
             )

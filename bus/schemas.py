@@ -60,7 +60,11 @@ _CHANNELS: Final = {
 }
 
 _HEADERS: Final[dict[str, Schema]] = {
-    "content-type": {"const": "application/json"},
+    "content-type": {
+        "enum": ["application/json", "application/octet-stream"],
+        "description": "Of the value. application/octet-stream is data that was sealed for its tenant "
+        "(COVEY_DATA_KEY): the key's holder reads the JSON that the schema of the type tells of.",
+    },
     "ce_specversion": {"const": "1.0"},
     "ce_id": _TEXT | {"description": "Names the event; the same event never has another."},
     "ce_source": _TEXT | {"description": "Who wrote it."},
@@ -73,6 +77,10 @@ _HEADERS: Final[dict[str, Schema]] = {
     "ce_attempt": _COUNT | {"description": "On events of a request: counts its attempts from 1."},
     "ce_traceparent": _TEXT | {"description": "W3C Trace Context."},
 }
+_SEALED: Final = (
+    "Where Covey has a data key (COVEY_DATA_KEY), the value is sealed and content-type is application/octet-stream: "
+    "the payload is then what it holds once unsealed."
+)
 _ATTRIBUTES: Final[Schema] = {
     "type": "object",
     "properties": _HEADERS,
@@ -161,6 +169,7 @@ def _message(type_: EventType) -> Schema:
         "name": type_.value,
         "title": data.__name__,
         "summary": inspect.cleandoc(data.__doc__ or "").partition("\n")[0],
+        "description": _SEALED,
         "contentType": "application/json",
         "headers": {"allOf": [{"$ref": "#/components/schemas/Headers"}, own]},
         "payload": {"$ref": f"#/components/schemas/{data.__name__}"},

@@ -13,11 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bus.clock import Clock
 from bus.metrics import Metrics
 
 Check = Callable[[], Awaitable[str | None]]
 """Why the process is not ready, in words for operators; None if it is."""
 
+_FRESH_SECONDS: Final = 1.0
+"""Nobody needs a token to ask, and what is shared is asked for: however often they ask, no more than so."""
 _ANSWER_SECONDS: Final = 2.0
 """Whoever asks gives up soon, and would not hear the reason: what takes longer is one."""
 
@@ -34,12 +37,16 @@ class Probes:
     """`/healthz`, `/readyz` and `/metrics`. They need no token and hold no health data."""
 
     def __init__(
-        self, *, checks: Mapping[str, Check], metrics: Metrics, refresh: Callable[[], Awaitable[None]]
+        self, *, checks: Mapping[str, Check], metrics: Metrics, refresh: Callable[[], Awaitable[None]], clock: Clock
     ) -> None:
-        """`refresh` is awaited before metrics are read out: it sets what is a state and not a count."""
+        """`refresh` is awaited before metrics are read out, once a second at most: it sets what is a state and not a
+        count."""
         self._checks = dict(checks)
         self._metrics = metrics
         self._refresh = refresh
+        self._clock = clock
+        self._refreshing = asyncio.Lock()
+        self._fresh_until = float("-inf")
 
     def routes(self) -> list[Route]:
         return [
@@ -64,9 +71,12 @@ class Probes:
 
     async def metrics(self, _: Request) -> Response:
         """Everything of `bus.metrics`, in Prometheus' text form."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                await self._refresh()
+        async with self._refreshing:
+            if self._clock.monotonic() >= self._fresh_until:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_ANSWER_SECONDS):
+                        await self._refresh()
+                self._fresh_until = self._clock.monotonic() + _FRESH_SECONDS
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -184,11 +184,6 @@ class SenderGuard(HttpToolsProtocol):
         self.metrics.closes.labels(cause=cause).inc()
 
 
-def sender_guard(limits: SenderLimits, metrics: Metrics) -> type[SenderGuard]:
-    """The protocol class for `uvicorn.Config(http=...)`, which takes a class and makes one object a connection."""
-    return type("SenderGuard", (SenderGuard,), {"limits": limits, "metrics": metrics})
-
-
 def raw_answer(refusal: RequestRefused) -> bytes:
     """A whole HTTP answer, after which the connection ends; for where there is no application to answer."""
     body = msgspec.json.encode({"errors": [refusal_entry(refusal)]})

@@ -19,11 +19,8 @@ CUT_OFF: Final = Failure(
     message="The call was cut off when the server that made it stopped; it is made again.",
 )
 """Why a request gets another attempt whose call nobody makes any more."""
-_DEADLINE_PASSED: Final = Failure(
-    code="DEADLINE",
-    kind=FailureKind.DEADLINE,
-    message="No answer came within the time this request was given. Ask again, with a later deadline.",
-)
+_NO_ANSWER: Final = "No answer came within the time this request was given."
+_ASK_AGAIN: Final = "Ask again, with a later deadline."
 
 
 def end_of(outcome: Outcome) -> CallEnd:
@@ -60,8 +57,16 @@ def next_events(
 
 
 def timed_out(state: RequestState) -> Sequence[EventData]:
-    """The end of a request whose deadline has passed."""
-    return [TimedOut(payer_id=state.payer_id, failure=_DEADLINE_PASSED)]
+    """The end of a request whose deadline has passed; whoever reads it learns of the attempts that failed before."""
+    said = [_NO_ANSWER]
+    if state.cause is not None:
+        failed = state.attempt - 1
+        said.append(f"{failed} earlier attempt{'s' if failed > 1 else ''} failed, the last with {state.cause.code}:")
+        said.append(state.cause.message)
+    message = " ".join([*said, _ASK_AGAIN])
+    return [
+        TimedOut(payer_id=state.payer_id, failure=Failure(code="DEADLINE", kind=FailureKind.DEADLINE, message=message))
+    ]
 
 
 def cut_off(state: RequestState) -> Sequence[EventData]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bus.ids import CallId, PayerId
-from scheduler.admission import BreakerChange
+from scheduler.admission import BreakerChange, BreakerState
 from scheduler.breaker import Breaker
 from scheduler.policy import AdmissionPolicy, BreakerPolicy
 from scheduler.slots import Slots
@@ -63,7 +63,9 @@ class Payers:
         return self[payer_id].breaker.opens_at(now), self._slots.next_end(payer_id)
 
     def is_down(self, payer_id: PayerId, now: float) -> None:
-        """It was last known not to answer."""
+        """It was last known not to answer. A breaker that is open knows better: its probe stays when it was due."""
+        if self[payer_id].breaker.state(now) is not BreakerState.CLOSED:
+            return
         self[payer_id].breaker.open(now)
         self._down.add(payer_id)
 

@@ -102,6 +102,25 @@ def test_every_setting_that_compose_gives_is_one_and_would_be_accepted(
         assert settings.shared
 
 
+def test_compose_runs_in_production_too_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    needed = {
+        "mode": "production",
+        "payer_url": "https://healthcare.example.com",
+        "payer_api_key": "live_key",
+        "public_url": "wss://covey.example.com/graphql",
+        "jwt_jwks_url": "https://login.example.com/keys",
+        "cursor_key": "c" * 32,
+    }
+    for service in _covey_services().values():
+        given = {name: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value) for name, value in service["environment"].items()}
+        found = {name.removeprefix(PREFIX).lower(): value for name, value in given.items() if value}
+        assert needed.keys() <= {name.removeprefix(PREFIX).lower() for name in given}
+        assert not load(**found | needed).development
+
+
 def test_every_command_that_compose_runs_exists() -> None:
     for service in _covey_services().values():
         words = [str(word) for word in service["command"]]

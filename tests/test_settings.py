@@ -123,6 +123,38 @@ def test_production_takes_unencrypted_urls_of_this_machine_only(
     assert not load().development
 
 
+KAFKA_AND_REDIS = {"COVEY_LOG": "kafka://127.0.0.1:9092", "COVEY_STATE": "redis://127.0.0.1:6379/0"}
+
+
+@pytest.mark.parametrize(
+    ("named", "changed"),
+    [
+        ("COVEY_KAFKA_TLS", {"COVEY_LOG": "kafka://127.0.0.1:9092,kafka-2.example.com:9092"}),
+        ("COVEY_STATE", {"COVEY_STATE": "redis://redis.example.com:6379/0"}),
+    ],
+)
+def test_production_takes_unencrypted_links_to_this_machine_or_over_a_private_network_only(
+    monkeypatch: pytest.MonkeyPatch, named: str, changed: dict[str, str]
+) -> None:
+    (problem,) = refused(monkeypatch, **PRODUCTION, **KAFKA_AND_REDIS | changed)
+    assert problem.startswith(f"{named}: given") and "COVEY_PLAIN_LINKS=true" in problem
+    monkeypatch.setenv("COVEY_PLAIN_LINKS", "true")
+    assert load().shared
+    monkeypatch.delenv("COVEY_PLAIN_LINKS")
+    given(monkeypatch, {"COVEY_KAFKA_TLS": "true"})
+    monkeypatch.setenv(
+        "COVEY_STATE", KAFKA_AND_REDIS["COVEY_STATE"] if named == "COVEY_KAFKA_TLS" else "rediss://r:6379"
+    )
+    assert load().shared
+    given(monkeypatch, {"COVEY_KAFKA_TLS": "false", **KAFKA_AND_REDIS})
+    assert load().shared
+
+
+def test_development_takes_unencrypted_links_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, {"COVEY_LOG": "kafka://kafka:9092", "COVEY_STATE": "redis://redis:6379/0"})
+    assert load().shared
+
+
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from bus.ids import random_id
+from bus.redis.eviction import watch_eviction
 from payer.stedi import StediApi, StediClient
 from scheduler.admission import Admission
 from scheduler.dispatcher import Dispatcher
@@ -100,7 +101,10 @@ async def shared_scheduling(base: Foundation, shared: SharedStore, *, workers: i
     async with AsyncExitStack() as stack:
         gateway = _desk(base, shared)
         stack.push_async_callback(gateway.dispatcher.later.cancel)
-        chores: dict[str, Chore] = {"upkeep": gateway.upkeep.run}
+        chores: dict[str, Chore] = {
+            "upkeep": gateway.upkeep.run,
+            "eviction": lambda: watch_eviction(shared.redis, base.clock),
+        }
         made, upkeeps = [], [gateway.upkeep]
         for number in range(1, workers + 1):
             payer = await stack.enter_async_context(payer_client(base))

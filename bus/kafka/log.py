@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final, Self
@@ -29,6 +30,8 @@ from bus.metrics import Metrics
 from bus.sealing import PlainSealer, Sealer
 
 _TAIL_EVENTS: Final = 20_000
+_TAIL_BYTES: Final = 32 * 1024 * 1024
+"""Of data as JSON; as objects it takes several times that."""
 _LOOK_SECONDS: Final = 2.0
 _VERDICT_SECONDS: Final = 0.5
 """How long a verdict waits for the reader before Kafka is asked."""
@@ -98,7 +101,7 @@ class KafkaLog:
             records = KafkaRecords(layout.partitions, sealer or PlainSealer())
             seeker = KafkaSeeker(client, names, records)
             ends, floors = await seeker.ends(layout.places), await seeker.floors(layout.places)
-            tail = KafkaTail(ends, _TAIL_EVENTS)
+            tail = KafkaTail(ends, max_events=_TAIL_EVENTS, max_bytes=_TAIL_BYTES)
             undo.pop_all()
         return cls(
             client=client,
@@ -303,3 +306,9 @@ class KafkaLog:
                 await self._reading.look_up_floors()
             except LogUnavailable as error:
                 _logger.warning("kafka_away", reason=str(error))
+            except Exception as error:
+                # Nobody else would notice that the topics changed. To end the process would end all of them, for the
+                # same reason at the same time; what was seen last goes on holding, and the next look may succeed.
+                frames = traceback.format_tb(error.__traceback__)
+                _logger.error("kafka_not_observed", error=type(error).__name__, frames=frames)
+                self._metrics.internal_errors.labels("kafka").inc()

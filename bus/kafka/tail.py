@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Final, TypeVar
 
-from bus.events import Recorded
+from bus.events import Recorded, encode_data
 from bus.ids import MemberId, RequestId, TenantId
 from bus.kafka.records import Place
 
@@ -19,20 +19,24 @@ _MEMBER: Final = attrgetter("event.tenant_id", "event.member_id")
 
 
 class KafkaTail:
-    """Of every place all events behind some position; the oldest go first, whichever place they are of.
+    """Of every place all events behind some position, bounded by their count and by the bytes of their data; the oldest
+    go first, whichever place they are of.
 
     The first sink of the log's reader. To be used on the event loop only.
     """
 
-    def __init__(self, starts: Mapping[Place, int], max_events: int) -> None:
+    def __init__(self, starts: Mapping[Place, int], *, max_events: int, max_bytes: int) -> None:
         """`starts` is where the reader begins."""
         self._starts = dict(starts)
         self._reached = dict(starts)
         self._events: dict[Place, list[Recorded]] = {place: [] for place in starts}
         self._by_request: dict[RequestId, list[Recorded]] = {}
         self._by_member: dict[tuple[TenantId | None, MemberId | None], list[Recorded]] = {}
-        self._ages: deque[Place] = deque()
+        self._ages: deque[tuple[Place, int]] = deque()
+        """The place of each, and the bytes of its data."""
+        self._bytes = 0
         self._max_events = max_events
+        self._max_bytes = max_bytes
         self._waiting: dict[Place, asyncio.Event] = {}
 
     async def take(self, batch: Sequence[Recorded]) -> None:
@@ -42,8 +46,10 @@ class KafkaTail:
             if recorded.position > self._reached[place]:
                 self._add(place, recorded)
                 self.reach(place, recorded.position)
-        while len(self._ages) > self._max_events:
-            self._drop(self._ages.popleft())
+        while len(self._ages) > self._max_events or self._bytes > self._max_bytes:
+            place, size = self._ages.popleft()
+            self._bytes -= size
+            self._drop(place)
 
     def reach(self, place: Place, position: int) -> None:
         """The reader has come this far."""
@@ -86,7 +92,10 @@ class KafkaTail:
         return self._by_member.get((tenant_id, member_id), ())
 
     def _add(self, place: Place, recorded: Recorded) -> None:
-        self._ages.append(place)
+        # Measured once, as JSON: the record's own size, which may be sealed or compressed, is not told with the event.
+        size = len(encode_data(recorded.event.data))
+        self._ages.append((place, size))
+        self._bytes += size
         self._events[place].append(recorded)
         if (request_id := recorded.event.request_id) is not None:
             self._by_request.setdefault(request_id, []).append(recorded)

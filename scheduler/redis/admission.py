@@ -230,6 +230,8 @@ class RedisAdmission:
         """Tell the server, which may have forgotten, what this instance holds."""
         held = [_told_of(one, now) for one in self._held.values() if one.expires > now]
         registered = await self._decisions.take("register", "", {"held": held}, now)
+        while not registered.done:  # the state was found broken, and begins anew
+            registered = await self._decisions.take("register", "", {"held": held}, now)
         self._state_lost = self._state_lost or self._decisions.epoch != ""
         self._decisions.epoch = registered.epoch
 

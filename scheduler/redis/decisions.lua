@@ -34,7 +34,7 @@ local function advance()
   local passed = redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now, 'WITHSCORES', 'LIMIT', 0, BATCH)
   for request_id, deadline in pairs_of(passed) do
     redis.call('ZADD', OVERDUE, deadline, request_id)
-    drop(flights.of_request(request_id), request_id)
+    drop(sure(flights.of_request(request_id)), request_id)
   end
   waiting.bring_up()
 end

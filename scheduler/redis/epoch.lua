@@ -20,6 +20,19 @@ local function begin_epoch(run, known)
   end
 end
 
+-- Forget all that is left, and begin as on a server that was emptied. Looks at every key of the database once.
+function epoch.lose()
+  local cursor = '0'
+  repeat
+    local found = redis.call('SCAN', cursor, 'MATCH', PREFIX .. ':*', 'COUNT', 1000)
+    cursor = found[1]
+    for _, name in ipairs(found[2]) do redis.call('DEL', name) end
+  until cursor == '0'
+  redis.call('HSET', META, 'time', now, 'offset', epoch.offset)
+  begin_epoch(epoch.run, false)
+  changed = true
+end
+
 function epoch.look()
   local held = redis.call('HMGET', META, 'time', 'offset', 'run', 'epoch', 'from', 'known')
   local last, offset = tonumber(held[1]), tonumber(held[2] or 0)
@@ -36,20 +49,25 @@ function epoch.look()
     leapt = last ~= nil and now - last > GAP_SECONDS
   end
   redis.call('HSET', META, 'time', now, 'offset', offset)
-  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+  epoch.run, epoch.offset = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'), offset
   epoch.id, epoch.from, epoch.known = held[4], tonumber(held[5]), held[6] == '1'
   if not epoch.id then
-    begin_epoch(run, false)
-  elseif held[3] ~= run or leapt then
+    if redis.call('EXISTS', ROSTER, key('flights'), key('requests'), key('calls'), key('lease'), key('leases')) > 0 then
+      epoch.lose()
+    else
+      begin_epoch(epoch.run, false)
+    end
+  elseif held[3] ~= epoch.run or leapt then
     -- Who may hold slots is known if it was before, or if whoever was not known then cannot hold any more.
-    begin_epoch(run, epoch.known or last >= epoch.from)
+    begin_epoch(epoch.run, epoch.known or last >= epoch.from)
   end
 end
 
 -- Joins the instance to those that may be granted slots. It is granted none until that cannot be lost any more: a
 -- failover forgets no more than the last `lag_seconds`.
 function epoch.join()
-  if redis.call('ZADD', ROSTER, now, INSTANCE) == 1 then redis.call('HSET', JOINED, INSTANCE, now) end
+  local anew = redis.call('ZADD', ROSTER, now, INSTANCE) == 1
+  redis.call(anew and 'HSET' or 'HSETNX', JOINED, INSTANCE, now)
   redis.call('SREM', UNHEARD, INSTANCE)
 end
 

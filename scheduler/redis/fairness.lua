@@ -98,7 +98,7 @@ end
 -- The call is made, or nobody waits for it any more.
 function fair.remove(flight)
   local class, tenant, payer = flight.class, flight.tenant, flight.payer
-  local line = line_of(class, tenant)
+  local line = sure(line_of(class, tenant))
   line.waiting = line.waiting - 1
   keep_line(class, tenant, line)
   redis.call('ZREM', due(class, tenant), flight.id)
@@ -123,7 +123,7 @@ end
 -- The waiting call is made, for an estimate of its slot-time; the number of the line to correct, once.
 function fair.charge(flight, seconds)
   local class, tenant = flight.class, flight.tenant
-  local line, virtual = line_of(class, tenant), virtual_time(class)
+  local line, virtual = sure(line_of(class, tenant)), virtual_time(class)
   local start = math.max(line.start, virtual - CATCH_UP_SECONDS)
   virtual = math.max(virtual, start)
   redis.call('HSET', VIRTUAL, class, virtual)

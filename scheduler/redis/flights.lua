@@ -31,7 +31,12 @@ function flights.keep(flight)
 end
 
 function flights.of(id)
-  return id and load(FLIGHTS, id) or nil
+  return id and sure(load(FLIGHTS, id)) or nil
+end
+
+-- Every request that waits has its deadline.
+function flights.look()
+  sure(redis.call('HLEN', REQUESTS) == redis.call('ZCARD', DEADLINES))
 end
 
 function flights.of_request(request_id)

@@ -18,7 +18,9 @@ local function age(name)
 end
 
 function durations.record(name, seconds, size)
-  redis.call('RPUSH', sample(name), string.format('%.17g %.17g', now, seconds))
+  if redis.call('RPUSH', sample(name), string.format('%.17g %.17g', now, seconds)) == 1 then
+    redis.call('DEL', sample(name) .. ':sum')   -- of a sample that is gone
+  end
   redis.call('INCRBYFLOAT', sample(name) .. ':sum', seconds)
   if redis.call('LLEN', sample(name)) > size then
     local _, oldest = string.match(redis.call('LPOP', sample(name)), '(%S+) (%S+)')
@@ -31,7 +33,12 @@ end
 -- Nil while nothing is known.
 function durations.mean(name)
   if not age(name) then return nil end
-  return math.max(tonumber(redis.call('GET', sample(name) .. ':sum')), 0) / redis.call('LLEN', sample(name))
+  local sum = redis.call('GET', sample(name) .. ':sum')
+  if not sum then   -- Redis threw it away: what is left tells nothing
+    redis.call('DEL', sample(name))
+    return nil
+  end
+  return math.max(tonumber(sum), 0) / redis.call('LLEN', sample(name))
 end
 
 -- Nil while too little is known.
@@ -138,8 +145,10 @@ function payers.shut()
   return shut
 end
 
+-- A breaker that is open knows better: its probe stays when it was due, however many instances start meanwhile.
 function payers.is_down(payer)
   local breaker = breaker_of(payer)
+  if breaker.open_until then return end
   breaker.open_until = now + policy.open_seconds
   keep(payer, breaker)
 end

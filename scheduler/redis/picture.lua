@@ -30,7 +30,24 @@ function decisions.status()
   return { policy.slots, slots.held, classes, tenants, of_payers }
 end
 
--- {epoch, answer}; nothing is decided for an instance that has not met this epoch, until it has registered.
+local function decide()
+  if COMMAND ~= 'room' then   -- asked before every submit; it looks at the queue only
+    slots.look()
+    flights.look()
+    advance()
+  end
+  local decided = decisions[COMMAND]()
+  if decided == nil then return NONE end
+  return decided
+end
+
+-- No call, no request: if it is lost on its way, it may as well be decided anew.
+local function tells_nothing(decided)
+  return type(decided) == 'table' and (#decided == 0 or decided[1] == NONE)
+end
+
+-- {epoch, answer, whether it was decided}; nothing is for an instance that has not met this epoch, until it has
+-- registered.
 local function answer()
   epoch.look()
   if CALLERS_EPOCH ~= epoch.id and COMMAND ~= 'register' then return cmsgpack.pack({ epoch.id, NONE, false }) end
@@ -38,14 +55,16 @@ local function answer()
     local given = redis.call('GET', key('answer', NONCE))
     if given then return given end
   end
-  if COMMAND ~= 'room' then   -- asked before every submit; it looks at the queue only
-    slots.look()
-    advance()
+  local whole, decided = pcall(decide)
+  if not whole then
+    if decided ~= LOST then error(decided, 0) end
+    epoch.lose()
+    decided = NONE
   end
-  local decided = decisions[COMMAND]()
-  if decided == nil then decided = NONE end
-  local packed = cmsgpack.pack({ epoch.id, decided, true })
-  if args.kept then redis.call('SET', key('answer', NONCE), packed, 'PX', math.floor(policy.lease_seconds * 1000)) end
+  local packed = cmsgpack.pack({ epoch.id, decided, whole })
+  if whole and args.kept and not tells_nothing(decided) then
+    redis.call('SET', key('answer', NONCE), packed, 'PX', math.floor(policy.lease_seconds * 1000))
+  end
   if changed then redis.call('PUBLISH', key('changed'), INSTANCE) end
   return packed
 end

@@ -6,11 +6,12 @@ local ENDS, LEASES, ENDED = key('leases'), key('lease'), key('ended')
 function slots.look()
   slots.held, slots.leases, slots.at, slots.in_class = 0, {}, {}, { [0] = 0, 0, 0 }
   local records = redis.call('HGETALL', LEASES)
+  sure(#records == 2 * redis.call('ZCARD', ENDS))
   if #records == 0 then return end
   local packed = {}
   for call_id, record in pairs_of(records) do packed[call_id] = record end
   for call_id, expires in pairs_of(redis.call('ZRANGE', ENDS, 0, -1, 'WITHSCORES')) do
-    slots.note(call_id, cmsgpack.unpack(packed[call_id]), tonumber(expires))
+    slots.note(call_id, cmsgpack.unpack(sure(packed[call_id])), tonumber(expires))
   end
 end
 

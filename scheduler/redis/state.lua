@@ -29,6 +29,15 @@ local function save(hash, field, record)
   redis.call('HSET', hash, field, cmsgpack.pack(record))
 end
 
+-- What the rest of the state says must be there. Where it is not, Redis threw a key away (`maxmemory-policy`) or somebody
+-- deleted it: nothing of the state can be trusted then, and `epoch.lose` begins anew.
+local LOST = {}
+
+local function sure(found)
+  if not found then error(LOST) end
+  return found
+end
+
 local function pairs_of(flat)
   local index = -1
   return function()

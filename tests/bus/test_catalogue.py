@@ -11,10 +11,12 @@ import pytest
 
 from bus import compatibility, schemas
 from bus.compatibility import RELEASED
-from bus.events import Event, EventType, decode_data
+from bus.events import Event, EventType, Topic, decode_data
 from bus.ids import EventId
+from bus.kafka.records import KafkaRecords
 from bus.schemas import DOCUMENTS, Schema
-from tests.bus.conftest import NOON
+from bus.sealing import PlainSealer, Sealer, TenantSealer
+from tests.bus.conftest import NOON, downtime, submitted
 
 VERSIONS = sorted(RELEASED.iterdir())
 DIGESTS = {"1.0.0": "d8ec4bb63567a7b2b45deeb63fa38240345da328e9f96d7761bc47693f1fc24d"}
@@ -103,6 +105,16 @@ def test_every_type_is_a_message_of_one_channel() -> None:
     assert all(
         channel["bindings"]["kafka"]["topicConfiguration"]["retention.ms"] == 2_592_000_000 for channel in channels
     )
+
+
+@pytest.mark.parametrize("sealer", [PlainSealer(), TenantSealer(b"k" * 32)], ids=["plain", "sealed"])
+def test_the_headers_of_what_is_written_hold_to_their_schema(sealer: Sealer) -> None:
+    records = KafkaRecords({Topic.RTE: 4, Topic.PAYER: 1}, sealer)
+    for event in (submitted("r1"), downtime("p1")):
+        headers = {name: value.decode() for name, value in records.message(event).headers}
+        jsonschema.validate(headers, schemas.schemas()["headers"])
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**headers, "content-type": "text/plain"}, schemas.schemas()["headers"])
 
 
 # Released versions

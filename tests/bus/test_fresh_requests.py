@@ -46,7 +46,7 @@ def fresh(world: RedisWorld, tail: KafkaTail, caught_up: Asked, whole: Asked) ->
 
 async def test_what_views_that_lost_something_do_not_have_is_not_said_to_be_none(world: RedisWorld) -> None:
     whole = Asked(False)
-    requests = fresh(world, KafkaTail({PLACE: 0}, 10), Asked(), whole)
+    requests = fresh(world, KafkaTail({PLACE: 0}, max_events=10, max_bytes=1_000_000), Asked(), whole)
     with pytest.raises(StateUnavailable):
         await requests.get(T1, RequestId("r1"))
     await world.views().take(recorded([submitted("r1")]))
@@ -56,7 +56,7 @@ async def test_what_views_that_lost_something_do_not_have_is_not_said_to_be_none
 
 
 async def test_what_redis_has_not_yet_is_read_from_memory(world: RedisWorld) -> None:
-    events, tail, caught_up = recorded(life("r1")), KafkaTail({PLACE: 0}, 10), Asked()
+    events, tail, caught_up = recorded(life("r1")), KafkaTail({PLACE: 0}, max_events=10, max_bytes=1_000_000), Asked()
     requests = fresh(world, tail, caught_up, Asked())
     await tail.take(events[:1])
     state = await requests.get(T1, RequestId("r1"))
@@ -71,7 +71,7 @@ async def test_what_redis_has_not_yet_is_read_from_memory(world: RedisWorld) -> 
 
 
 async def test_a_request_just_accepted_elsewhere_is_waited_for(world: RedisWorld) -> None:
-    tail = KafkaTail({PLACE: 0}, 10)
+    tail = KafkaTail({PLACE: 0}, max_events=10, max_bytes=1_000_000)
 
     class Reading(Asked):
         async def __call__(self) -> bool:
@@ -87,7 +87,7 @@ async def test_what_is_known_is_answered_while_the_log_is_away(world: RedisWorld
         async def __call__(self) -> bool:
             raise LogUnavailable("Kafka cannot be reached now.")
 
-    requests = fresh(world, KafkaTail({PLACE: 0}, 10), Away(), Asked())
+    requests = fresh(world, KafkaTail({PLACE: 0}, max_events=10, max_bytes=1_000_000), Away(), Asked())
     assert await requests.get(T1, RequestId("r1")) is None
     await world.views().take(recorded([submitted("r1")]))
     assert await requests.get(T1, RequestId("r1")) is not None

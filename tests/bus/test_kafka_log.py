@@ -11,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions, RecordsToDelete
 from aiokafka.structs import TopicPartition
+from structlog.testing import capture_logs
 
 from bus.clock import SystemClock
 from bus.cursor import Cursors
@@ -18,6 +19,7 @@ from bus.errors import LogCorrupt, LogUnavailable
 from bus.events import Event, Recorded, Topic, decode_data
 from bus.fanout import Fanout
 from bus.ids import MemberId, RequestId, TenantId
+from bus.kafka.layout import Layout
 from bus.kafka.log import KafkaLog
 from bus.kafka.security import KafkaLink
 from bus.kafka.topics import create_topics, log_plans, topic_name
@@ -214,6 +216,32 @@ async def test_more_partitions_make_old_cursors_a_gap_and_stop_who_wrote_by_the_
         assert isinstance(checkpoint, Checkpoint)
         assert isinstance(delivered, Delivered)
         assert delivered.recorded.event == later
+
+
+async def test_a_look_that_fails_unexpectedly_is_told_and_not_the_last(
+    link: KafkaLink, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics, looks = Metrics(), 0
+    monkeypatch.setattr("bus.kafka.log._LOOK_SECONDS", 0.01)
+    with capture_logs() as lines:
+        async with open_kafka_log(link, prefix, metrics=metrics) as log:
+            secret = "m-" + "1"
+
+            async def look() -> Layout:
+                nonlocal looks
+                looks += 1
+                if looks < 3:
+                    raise KeyError(secret)
+                return Layout(facts={})
+
+            monkeypatch.setattr(log._observer, "look", look)
+            async with asyncio.timeout(10):
+                while log.refusal is None:  # noqa: ASYNC110 - a server's doing
+                    await asyncio.sleep(0.01)
+    told = [line for line in lines if line["event"] == "kafka_not_observed"]
+    assert [line["error"] for line in told] == ["KeyError", "KeyError"]
+    assert secret not in str(told)
+    assert metrics.internal_errors.labels("kafka")._value.get() == 2
 
 
 async def test_a_topic_that_was_made_anew_is_another_log(link: KafkaLink, prefix: str) -> None:

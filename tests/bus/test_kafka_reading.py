@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.errors import StateUnavailable
-from bus.events import Event, Recorded, Topic
+from bus.events import Event, Recorded, Topic, encode_data
 from bus.history import History
 from bus.ids import MemberId, RequestId, TenantId
 from bus.kafka.reading import KafkaReading
@@ -111,7 +111,8 @@ def readings(draw: st.DrawFn) -> tuple[KafkaReading, int]:
     reached = draw(st.integers(start, END))
     begin = draw(st.integers(floor, END))
     through = draw(st.integers(0, END))
-    tail = KafkaTail({PLACE: start, Place(Topic.PAYER, 0): 0}, max_events=draw(st.integers(0, END)))
+    starts = {PLACE: start, Place(Topic.PAYER, 0): 0}
+    tail = KafkaTail(starts, max_events=draw(st.integers(0, END)), max_bytes=draw(st.integers(0, 400 * END)))
     asyncio.run(tail.take([recorded for recorded in LOG if start < recorded.position <= reached]))
     view = draw(st.none() | st.builds(lambda away: _View(LOG, begin, through, away=away), st.booleans()))
     seeker = _Seeker(LOG, floor)
@@ -153,7 +154,7 @@ def test_a_request_is_read_whole_as_far_as_the_log_reaches_back(
 
 def test_a_view_that_knows_a_request_of_long_ago_tells_its_first_event() -> None:
     view = _View(LOG, 0, END, away=False)
-    tail = KafkaTail({PLACE: END, Place(Topic.PAYER, 0): 0}, max_events=10)
+    tail = KafkaTail({PLACE: END, Place(Topic.PAYER, 0): 0}, max_events=10, max_bytes=10_000)
     reading = KafkaReading(
         records=RECORDS,
         seeker=_Seeker(LOG, END),
@@ -164,3 +165,21 @@ def test_a_view_that_knows_a_request_of_long_ago_tells_its_first_event() -> None
     )
     known = asyncio.run(reading.known({RequestId("m1-0"), RequestId("never")}))
     assert known == {RequestId("m1-0"): LOG[0]}
+
+
+@given(st.lists(st.integers(1, 7), max_size=END), st.integers(0, END), st.integers(0, 400 * END))
+def test_the_tail_holds_the_newest_within_both_bounds(batches: list[int], max_events: int, max_bytes: int) -> None:
+    tail = KafkaTail({PLACE: 0, Place(Topic.PAYER, 0): 0}, max_events=max_events, max_bytes=max_bytes)
+    taken = 0
+    for size in batches:
+        asyncio.run(tail.take(LOG[taken : taken + size]))
+        taken = min(taken + size, END)
+    newest: list[Recorded] = []
+    held_bytes = 0
+    for recorded in reversed(LOG[:taken]):
+        held_bytes += len(encode_data(recorded.event.data))
+        if len(newest) == max_events or held_bytes > max_bytes:
+            break
+        newest.insert(0, recorded)
+    assert tail.of_place(PLACE, after=0, limit=END) == newest
+    assert tail.start(PLACE) == taken - len(newest)

@@ -25,7 +25,8 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from bus.metrics import Metrics
-from delivery.senders import SenderLimits, sender_guard
+from delivery.readers import answer_guard
+from delivery.senders import SenderLimits
 from delivery.server import server_config
 from delivery.stall import StallLimits, stall_guard
 
@@ -44,13 +45,13 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _config() -> uvicorn.Config:
-    metrics = Metrics()
+    metrics, stall = Metrics(), StallLimits()
     return server_config(
         echo,
         host="127.0.0.1",
         port=0,
-        http_protocol=sender_guard(SenderLimits(), metrics),
-        socket_protocol=stall_guard(StallLimits(), metrics),
+        http_protocol=answer_guard(SenderLimits(), stall, metrics),
+        socket_protocol=stall_guard(stall, metrics),
         message_limit_bytes=_LARGEST_CASE_BYTES + 1,
     )
 

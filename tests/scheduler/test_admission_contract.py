@@ -135,6 +135,19 @@ async def test_a_payer_that_is_down_is_tried_with_one_call(admission: Admission)
     assert not (await grant(admission, 61.0)).probe
 
 
+async def test_instances_that_start_one_after_another_do_not_put_off_the_probe(admission: Admission) -> None:
+    await admission.open_breaker(PAYER, 0.0)
+    await admission.offer(ask("a"), 0.0)
+
+    await admission.open_breaker(PAYER, 59.0)
+    assert (await grant(admission, 60.0)).probe
+    await admission.open_breaker(PAYER, 61.0)
+    await admission.offer(ask("b"), 61.0)
+
+    assert await admission.grant(61.0) is None
+    assert (await admission.status(61.0)).payers[0].breaker is BreakerState.HALF_OPEN
+
+
 async def test_failures_in_a_row_find_a_payer_down(admission: Admission) -> None:
     for _ in range(5):
         await admission.offer(ask(), 0.0)

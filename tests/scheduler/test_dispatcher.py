@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bus.errors import LogUnavailable
-from bus.events import Cancelled, Downtime, Enqueued, Event, EventType, Priority, Recorded
+from bus.events import Cancelled, Downtime, Enqueued, Event, EventType, Priority, Recorded, TimedOut
 from bus.failure import FailureKind
 from bus.fold import RequestStatus
 from bus.ids import PayerId
@@ -187,6 +187,36 @@ def test_a_rejection_is_final_and_names_the_field() -> None:
             await world.clock.sleep(10)
             assert (await world.types(state))[-1] == "failed"
             assert len(world.payer.calls) == 1
+
+    run_virtually(main())
+
+
+def test_a_deadline_that_passes_after_failed_attempts_says_that_and_why_they_failed() -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
+            world.payer.script = [broken(), unreachable()]
+            world.payer.seconds = 10
+            tried = await world.submit(deadline_seconds=28)
+            await world.clock.sleep(60)
+            said = {}
+            for event in await world.all_of(EventType.TIMEOUT):
+                assert isinstance(event.data, TimedOut)
+                said[event.subject] = event.data.failure
+            assert said[tried.request_id].code == "DEADLINE"
+            assert "2 earlier attempts failed, the last with 42: No answer." in said[tried.request_id].message
+
+    run_virtually(main())
+
+
+def test_a_deadline_that_passes_in_the_first_attempt_speaks_of_no_others() -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
+            world.payer.seconds = 60
+            await world.submit(deadline_seconds=10)
+            await world.clock.sleep(20)
+            [event] = await world.all_of(EventType.TIMEOUT)
+            assert isinstance(event.data, TimedOut)
+            assert "earlier" not in event.data.failure.message
 
     run_virtually(main())
 

@@ -142,6 +142,23 @@ async def test_an_expiry_is_told_though_the_answer_was_lost(slots: SharedSlots, 
     assert list(await admission.expired(7.0)) == []
 
 
+async def test_only_answers_that_tell_something_are_kept_for_a_repeat(slots: SharedSlots) -> None:
+    admission = await slots.instance(AdmissionPolicy())
+
+    async def kept() -> int:
+        return len([name async for name in slots.client.scan_iter(match=f"{slots.prefix}:answer:*", count=1_000)])
+
+    assert await admission.grant(0.0) is None
+    assert list(await admission.expired(0.0)) == []
+    assert await kept() == 0
+
+    await admission.offer(ask("a"), 0.0)
+    await admission.offer(ask("b", deadline=1.0, not_before=0.5), 0.0)
+    assert await admission.grant(0.0) is not None
+    assert list(await admission.expired(1.0)) == ["b"]
+    assert await kept() == 2
+
+
 class Losing:
     """So many answers are lost on their way back."""
 

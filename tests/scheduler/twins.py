@@ -31,9 +31,9 @@ class Twins(AdmissionCore):
     def __init__(self, policy: AdmissionPolicy, slots: SharedSlots, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(policy, numbered_ids())
         self._loop = loop
-        self._instances = [
-            self._run(slots.instance(policy, shared=SharedPolicy(lag_seconds=0.0))) for _ in range(_INSTANCES)
-        ]
+        self._instances: list[RedisAdmission] = []
+        for _ in range(_INSTANCES):
+            self._instances.append(self._run(slots.instance(policy, shared=SharedPolicy(lag_seconds=0.0))))
         self._turn = 0
         self._owners: dict[CallId, int] = {}
         self._called: dict[CallId, CallId] = {}
@@ -116,7 +116,10 @@ class Twins(AdmissionCore):
         return self._instances[self._turn]
 
     def _run(self, decision: Coroutine[Any, Any, _T]) -> _T:
-        return self._loop.run_until_complete(decision)
+        decided = self._loop.run_until_complete(decision)
+        epochs = {one._decisions.epoch for one in self._instances}
+        assert len(epochs) <= 1, "The Redis of this test lost its state: it was emptied, or is another one."
+        return decided
 
 
 def worth_telling(payer: PayerStatus) -> bool:

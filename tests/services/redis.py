@@ -42,9 +42,11 @@ class RedisServer:
         self.process.kill()
 
     async def _answers(self) -> bool:
+        """This very process: a port may have been taken by another's Redis while ours was down."""
         client = Redis.from_url(self.url, socket_timeout=1)
         try:
-            return bool(await client.ping())
+            await client.ping()  # refused while it loads
+            return bool((await client.info("server"))["process_id"] == self.process.pid)
         except (RedisError, OSError):
             return False
         finally:
