@@ -19,6 +19,8 @@ from bus.events import Recorded, Topic
 from bus.reader import Sink
 from bus.redis.views import RedisViews
 
+_PACE_SECONDS: Final = 0.02
+"""Events of so long travel together: who cannot wait for the views reads this process' memory."""
 _WAITING_EVENTS: Final = 20_000
 """What more comes while Redis is slow or away is left to the rebuild."""
 
@@ -91,8 +93,7 @@ class ViewFiller:
     async def _run(self) -> None:
         while True:
             await self._stirred.wait()
-            if self._standing_by:
-                await self._clock.sleep(self._patience_seconds)
+            await self._clock.sleep(self._patience_seconds if self._standing_by else _PACE_SECONDS)
             self._stirred.clear()
             batch, self._waiting = self._waiting, []
             try:
