@@ -100,6 +100,8 @@ class Journal:
         written: list[OpenRequest] = []
         pending = [*requests]
         while pending:
+            # Remembered now: `take` may move a request on while the log is waited for.
+            stood_at = {request: request.state.sequence for request in pending}
             batches = {request: self._events(request.state, next_events(request.state)) for request in pending}
             events = [event for batch in batches.values() for event in batch]
             results = iter(await self._log.append(events) if events else ())
@@ -107,10 +109,9 @@ class Journal:
             for request, batch in batches.items():
                 if not batch:
                     continue
-                stood_at = request.state.sequence
                 if await self._advance(request, [next(results) for _ in batch]):
                     written.append(request)
-                elif request.state.sequence == stood_at:
+                elif request.state.sequence == stood_at[request]:
                     # Refused, and yet nobody came first: the log lost the request's beginning. Nothing can follow.
                     _logger.error("request_lost_its_beginning", request_id=request.state.request_id)
                     self._open.pop(request.state.request_id, None)
