@@ -120,7 +120,12 @@ def _client(address: RedisAddress) -> Redis:
         socket_timeout=_ANSWER_SECONDS,
         socket_keepalive=True,
         health_check_interval=_HEALTH_CHECK_SECONDS,
-        retry=Retry(FullJitterBackoff(cap=_LONGEST_PAUSE_SECONDS, base=_FIRST_PAUSE_SECONDS), _TRIES_AGAIN),
+        retry=Retry(
+            FullJitterBackoff(cap=_LONGEST_PAUSE_SECONDS, base=_FIRST_PAUSE_SECONDS),
+            _TRIES_AGAIN,
+            # Not a timeout: three of them in a row are three times what anybody is made to wait for Redis.
+            supported_errors=(exceptions.ConnectionError,),
+        ),
         client_name="covey",
     )
     return TogetherRedis.from_pool(pool)

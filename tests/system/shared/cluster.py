@@ -86,9 +86,9 @@ class Cluster:
         self._folder = folder
         self._clients: list[Roaming] = []
 
-    def new(self, role: str) -> Instance:
-        """An instance that does not run yet."""
-        instance = Instance(role, self._folder / f"{role}-{len(self.instances) + 1}", self.env)
+    def new(self, role: str, env: Mapping[str, str] | None = None) -> Instance:
+        """An instance that does not run yet; `env` it has for itself."""
+        instance = Instance(role, self._folder / f"{role}-{len(self.instances) + 1}", {**self.env, **(env or {})})
         self.instances.append(instance)
         return instance
 
@@ -104,9 +104,11 @@ class Cluster:
         """A command that ends by itself, with the same settings."""
         return await ended(*arguments, env=self.env, seconds=seconds)
 
-    def client(self, *gateways: Instance, member: str = "-", tenant: str = "t-1", role: str = "service") -> Roaming:
-        """Somebody who starts at the first gateway and goes to the next one after each cut."""
-        bearer = self.issuer.token(member, tenant=tenant, role=role)
+    def client(
+        self, *gateways: Instance, member: str = "-", tenant: str = "t-1", role: str = "service", **claims: Any
+    ) -> Roaming:
+        """Somebody who starts at the first gateway and goes to the next one after each cut; `claims` as Issuer's."""
+        bearer = self.issuer.token(member, tenant=tenant, role=role, **claims)
         client = Roaming([gateway.port for gateway in gateways], bearer)
         self._clients.append(client)
         return client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ PAYERS: Final = (
     "60054", "62308", "87726", "SIMOK", "SIMOK", "SIMSLOW", "SIMHANG",
     "SIMDOWN", "SIMFLAKY", "SIM500", "SIMREJECT", "SIMGARBAGE",
 )  # fmt: skip
+QUICK_PAYERS: Final = tuple(payer for payer in PAYERS if payer not in {"SIMHANG", "SIMDOWN", "SIM500"})
+"""None for whose breaker requests wait out their deadlines."""
 _MEMBERS: Final = 20
 _ENDED_SECONDS: Final = 90.0
 
@@ -22,11 +25,22 @@ _ENDED_SECONDS: Final = 90.0
 class Load:
     """One after another, every third followed from its first event on."""
 
-    def __init__(self, client: Roaming, rng: Random, *, pause_seconds: float = 0.2) -> None:
+    def __init__(
+        self,
+        client: Roaming,
+        rng: Random,
+        *,
+        pause_seconds: float = 0.2,
+        deadline_seconds: int = 60,
+        payers: Sequence[str] = PAYERS,
+    ) -> None:
+        """A deadline of less than 30 s spares time where no worker dies: a dead one is noticed after so long."""
         self.acknowledged: list[str] = []
         self._client = client
         self._rng = rng
         self._pause_seconds = pause_seconds
+        self._payers = payers
+        self._deadline_seconds = deadline_seconds
         self._followers: dict[str, asyncio.Task[list[dict[str, Any]]]] = {}
         self._running = asyncio.create_task(self._run())
 
@@ -59,14 +73,14 @@ class Load:
         while True:
             number += 1
             asked = question(
-                f"m-{number % _MEMBERS}", self._rng.choice(PAYERS), last_name=f"Name{'abcdefghij'[number % 10]}"
+                f"m-{number % _MEMBERS}", self._rng.choice(self._payers), last_name=f"Name{'abcdefghij'[number % 10]}"
             )
             request_id = await self._client.submitted_surely(
                 asked,
                 f"key-{number}",
                 at=self._rng.randrange(len(self._client.ports)),
                 priority=self._rng.choice(["INTERACTIVE", "ENROLLMENT", "BACKGROUND"]),
-                deadlineSeconds=60,
+                deadlineSeconds=self._deadline_seconds,
             )
             self.acknowledged.append(request_id)
             if number % 3 == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.system.shared.cluster import cluster, own_redis
 from tests.system.shared.load import Load
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
-SECONDS = 40.0
+SECONDS = float(os.environ.get("TEST_CHAOS_SECONDS", "60"))
 
 
 async def test_random_kills_lose_nothing_and_end_nothing_twice(tmp_path: Path, kafka_address: str) -> None:
