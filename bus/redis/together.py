@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.exceptions import TimeoutError as NoAnswer
 
 _COMMANDS_AT_ONCE: Final = 200
 """Redis serves nobody else meanwhile, and their answers lie in memory together."""
@@ -66,10 +68,17 @@ class TogetherRedis(Redis):
             answers = await pipeline.execute(raise_on_error=False)
         except Exception as error:  # everybody's who waits here
             answers = [error] * len(wanted)
-        for (_, _, waiting), answer in zip(wanted, answers, strict=True):
-            if waiting.done():
-                continue
-            if isinstance(answer, Exception):
-                waiting.set_exception(answer)
-            else:
-                waiting.set_result(answer)
+            if isinstance(error, NoAnswer):  # whoever gathered meanwhile has waited for Redis as long
+                late, self._gathered = self._gathered, []
+                _answer(late, [error] * len(late))
+        _answer(wanted, answers)
+
+
+def _answer(commands: Sequence[_Command], answers: Sequence[Any]) -> None:
+    for (_, _, waiting), answer in zip(commands, answers, strict=True):
+        if waiting.done():
+            continue
+        if isinstance(answer, Exception):
+            waiting.set_exception(answer)
+        else:
+            waiting.set_result(answer)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import ResponseError
 
+from bus.errors import StateUnavailable
 from bus.ids import random_id
 from bus.redis.connection import RedisAddress, reached, redis_client
+from tests.services.redis import RedisServer
 
 pytestmark = pytest.mark.services
 
@@ -65,3 +68,25 @@ async def test_what_is_under_way_arrives_before_the_client_closes(redis_url: str
         under_way = [asyncio.ensure_future(reached(redis.echo(f"{number}"))) for number in range(3_000)]
         await asyncio.sleep(0)
     assert [await one for one in under_way] == [f"{number}".encode() for number in range(3_000)]
+
+
+async def test_nobody_waits_longer_for_a_server_that_does_not_answer_than_the_first(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    await server.start()
+    try:
+        async with redis_client(RedisAddress(url=server.url)) as redis:
+            await redis.ping()
+            server.process.freeze()
+            trips = [asyncio.ensure_future(reached(redis.echo("first")))]
+            for _ in range(20):
+                await asyncio.sleep(0)
+                trips.append(asyncio.ensure_future(reached(redis.echo("more"))))
+            done, _ = await asyncio.wait(trips, return_when=asyncio.FIRST_COMPLETED)
+            assert all(isinstance(one.exception(), StateUnavailable) for one in done)
+            await asyncio.wait(trips, timeout=2.0)
+            assert all(one.done() for one in trips)
+            for one in trips:
+                one.exception()
+    finally:
+        server.process.thaw()
+        await server.stop()
