@@ -152,7 +152,7 @@ class Admission(Protocol):
     The same call again then has the effect of one.
     """
 
-    async def room(self, tenant_id: TenantId, priority: Priority) -> None:
+    async def room(self, tenant_id: TenantId, priority: Priority, now: float) -> None:
         """Raises QueueFull where an ask of this class would not be taken now; to be asked before accepting work."""
         ...
 

@@ -54,7 +54,7 @@ class Dispatcher:
     async def room(self, tenant_id: TenantId, priority: Priority) -> None:
         """Raises QueueFull where a request would not be taken now."""
         try:
-            await self._admission.room(tenant_id, priority)
+            await self._admission.room(tenant_id, priority, self._clock.monotonic())
         except StateUnavailable:
             if len(self.later) >= _MOST_LATER:
                 raise QueueFull(_LATER_RETRY_SECONDS) from None

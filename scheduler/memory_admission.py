@@ -18,7 +18,7 @@ class MemoryAdmission:
     def __init__(self, policy: AdmissionPolicy, new_id: NewId) -> None:
         self._core = AdmissionCore(policy, new_id)
 
-    async def room(self, tenant_id: TenantId, priority: Priority) -> None:
+    async def room(self, tenant_id: TenantId, priority: Priority, now: float) -> None:  # noqa: ARG002 - of the port
         """See Admission."""
         self._core.room(tenant_id, priority)
 

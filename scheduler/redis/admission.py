@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from math import ceil
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -36,12 +36,17 @@ from scheduler.redis.answers import Granted, Offered, Pictured, Told, place_of, 
 from scheduler.redis.script import DEFAULT_SHARED, Answer, Decisions, SharedPolicy
 
 _LONGEST_RETRY_AFTER_SECONDS: Final = 300
+_ROOM_SECONDS: Final = 0.1
+_SPARED_SHARE: Final = 0.1
+"""Of the queue's limit: for what other instances take while this one does not ask."""
+_ROOMS: Final = 1_000
 _LISTEN_SECONDS: Final = 1.0
 _T = TypeVar("_T")
 
 _NOTHING: Final[Decoder[None]] = Decoder(None)
 _YES_OR_NO: Final = Decoder(bool)
 _SECONDS: Final[Decoder[float | None]] = Decoder(float | None)
+_ROOM: Final[Decoder[tuple[float | None, int]]] = Decoder(tuple[float | None, int])
 _PLACE: Final[Decoder[tuple[int, float | None] | None]] = Decoder(tuple[int, float | None] | None)
 _REQUESTS: Final[Decoder[tuple[RequestId, ...]]] = Decoder(tuple[RequestId, ...])
 _OFFERED: Final = Decoder(Offered)
@@ -57,6 +62,13 @@ class _Held(Struct, frozen=True):
     expires: float
     granted_at: float
     settled: bool = False
+
+
+class _Room(NamedTuple):
+    """How many more will surely be taken, and until when that is believed."""
+
+    places: int
+    until: float
 
 
 class RedisAdmission:
@@ -79,16 +91,26 @@ class RedisAdmission:
         self._new_id = new_id
         self._decisions = Decisions(client, policy, shared, prefix=prefix, new_id=new_id, callers_time=callers_time)
         self._held: dict[CallId, _Held] = {}
+        self._rooms: dict[tuple[TenantId, Priority], _Room] = {}
+        self._spared = ceil(policy.queue_limit * _SPARED_SHARE)
         self._granting = asyncio.Lock()
         self._state_lost = False
         self._now = 0.0
 
-    async def room(self, tenant_id: TenantId, priority: Priority) -> None:
-        """See Admission."""
+    async def room(self, tenant_id: TenantId, priority: Priority, now: float) -> None:
+        """See Admission. While there is plenty of room, Redis is asked ten times a second, not for every request."""
+        asked = (tenant_id, priority)
+        known = self._rooms.get(asked)
+        if known is not None and known.places > 0 and now < known.until:
+            self._rooms[asked] = known._replace(places=known.places - 1)
+            return
         arguments = {"tenant": tenant_id, "class": priority.rank}
-        seconds = await self._decide("room", arguments, self._now, _SECONDS)
+        seconds, places = await self._decide("room", arguments, now, _ROOM)
         if seconds is not None:
             raise QueueFull(min(max(ceil(seconds), 1), _LONGEST_RETRY_AFTER_SECONDS))
+        if len(self._rooms) >= _ROOMS:
+            self._rooms.clear()
+        self._rooms[asked] = _Room(places=places - self._spared - 1, until=now + _ROOM_SECONDS)
 
     async def offer(self, ask: Ask, now: float) -> Place | Joined:
         """See Admission."""

@@ -41,6 +41,7 @@ end
 
 -- Waiting.
 
+-- {nothing, how many more would be taken} or {seconds until it is worth another try, 0}
 function decisions.room()
   local urgent, of_tenant = 0, 0
   for _, class in ipairs(CLASSES) do
@@ -49,10 +50,10 @@ function decisions.room()
       of_tenant = of_tenant + waiting.of_tenant(class, args.tenant)
     end
   end
-  if urgent < policy.queue_limit then return NONE end
   local tenants = redis.call('HLEN', BY_TENANT) + 1 - redis.call('HEXISTS', BY_TENANT, args.tenant)
-  if of_tenant < math.floor(policy.queue_limit / tenants) then return NONE end
-  return urgent / 10 * (waits.slot_seconds() or UNKNOWN_CALL_SECONDS) / policy.slots
+  local places = math.max(policy.queue_limit - urgent, math.floor(policy.queue_limit / tenants) - of_tenant)
+  if places > 0 then return { NONE, places } end
+  return { urgent / 10 * (waits.slot_seconds() or UNKNOWN_CALL_SECONDS) / policy.slots, 0 }
 end
 
 local function wait_for(asked)

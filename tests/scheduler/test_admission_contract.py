@@ -160,11 +160,11 @@ async def test_failures_in_a_row_find_a_payer_down(admission: Admission) -> None
 
 async def test_a_full_queue_refuses_before_it_accepts(make: MakeAdmission) -> None:
     admission = await make(AdmissionPolicy(queue_limit=1))
-    await admission.room(TenantId("tenant"), Priority.INTERACTIVE)
+    await admission.room(TenantId("tenant"), Priority.INTERACTIVE, 0.0)
     await admission.offer(ask(), 0.0)
 
     with pytest.raises(QueueFull):
-        await admission.room(TenantId("tenant"), Priority.INTERACTIVE)
+        await admission.room(TenantId("tenant"), Priority.INTERACTIVE, 0.0)
 
 
 async def test_classes_come_in_order(admission: Admission) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from time import monotonic
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -14,9 +15,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as Disconnected
 
 from bus.errors import StateUnavailable
-from bus.ids import CallId, PayerId, RequestId, random_id
+from bus.events import Priority
+from bus.ids import CallId, PayerId, RequestId, TenantId, random_id
 from bus.redis.connection import RedisAddress, redis_client
 from scheduler.admission import BreakerChange, CallEnd, Joined
+from scheduler.errors import QueueFull
 from scheduler.policy import AdmissionPolicy
 from scheduler.redis.admission import RedisAdmission
 from scheduler.redis.script import Answer, Decisions, SharedPolicy
@@ -263,3 +266,39 @@ async def leap(client: Redis, prefix: str, call_id: CallId, seconds: float) -> N
     await client.zincrby(f"{prefix}:leases", -seconds, call_id)
     for instance in await client.zrange(f"{prefix}:roster", 0, -1):
         await client.zincrby(f"{prefix}:roster", -seconds, instance)  # type: ignore[arg-type]  # without scores they are bytes
+
+
+async def test_where_there_is_plenty_of_room_redis_is_not_asked_for_every_request(
+    slots: SharedSlots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    run = Decisions._run
+
+    async def counted(decisions: Decisions, command: str, name: str, arguments: dict[str, Any], now: float) -> Answer:
+        if command == "room":
+            asked.append(now)
+        return await run(decisions, command, name, arguments, now)
+
+    monkeypatch.setattr(Decisions, "_run", counted)
+    admission = await slots.instance(AdmissionPolicy(queue_limit=20))
+    tenant_id = TenantId("tenant")
+    for number in range(17):
+        await admission.room(tenant_id, Priority.INTERACTIVE, 0.0)
+        await admission.offer(ask(f"a{number}"), 0.0)
+    assert asked == [0.0]
+    for number in range(17, 20):  # near the limit each is asked
+        await admission.room(tenant_id, Priority.INTERACTIVE, 0.05)
+        await admission.offer(ask(f"a{number}"), 0.05)
+    with pytest.raises(QueueFull):
+        await admission.room(tenant_id, Priority.INTERACTIVE, 0.06)
+    assert asked == [0.0, 0.05, 0.05, 0.06]
+
+
+async def test_what_was_known_of_the_room_is_soon_asked_again(slots: SharedSlots) -> None:
+    one, other = [await slots.instance(AdmissionPolicy(queue_limit=20)) for _ in range(2)]
+    await one.room(TenantId("tenant"), Priority.INTERACTIVE, 0.0)
+    for number in range(20):
+        await other.offer(ask(f"a{number}"), 0.0)
+    await one.room(TenantId("tenant"), Priority.INTERACTIVE, 0.05)
+    with pytest.raises(QueueFull):
+        await one.room(TenantId("tenant"), Priority.INTERACTIVE, 0.1)
