@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 
 class Balancer:
-    """Gives each new connection to the instance that is chosen at that moment; those that are open stay."""
+    """Gives each new connection to the next of the instances chosen at that moment; those that are open stay."""
 
-    def __init__(self, target: int) -> None:
-        self.target = target
-        """The chosen instance's port."""
+    def __init__(self, targets: Sequence[int]) -> None:
+        self.targets = targets
+        """The chosen instances' ports."""
+        self.given: list[int] = []
+        """Where each connection went."""
         self.port = 0
         self._pipes: set[asyncio.Task[None]] = set()
 
@@ -22,7 +24,8 @@ class Balancer:
         assert task is not None
         self._pipes.add(task)
         try:
-            there, back = await asyncio.open_connection("127.0.0.1", self.target)
+            self.given.append(self.targets[len(self.given) % len(self.targets)])
+            there, back = await asyncio.open_connection("127.0.0.1", self.given[-1])
         except OSError:
             writer.close()
             return
@@ -49,9 +52,9 @@ async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 
 
 @asynccontextmanager
-async def balancing(target: int) -> AsyncIterator[Balancer]:
-    """In front of this port first."""
-    balancer = Balancer(target)
+async def balancing(*targets: int) -> AsyncIterator[Balancer]:
+    """In front of these ports first."""
+    balancer = Balancer(targets)
     server = await asyncio.start_server(balancer.pipe, "127.0.0.1", 0)
     balancer.port = server.sockets[0].getsockname()[1]
     try:

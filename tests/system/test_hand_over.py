@@ -156,7 +156,7 @@ async def test_two_instances_swap_under_load_and_no_client_misses_or_repeats_an_
             async with instance(tmp_path / "new", settings) as new:
                 old.process.process.send_signal(signal.SIGTERM)
                 await readiness(old.url, 503)
-                balancer.target = new.port
+                balancer.targets = [new.port]
                 assert await old.process.process.wait() == 0
                 stop.set()
                 accepted = dict(zip(loads, await asyncio.gather(*loads.values()), strict=True))

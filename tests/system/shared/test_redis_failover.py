@@ -42,7 +42,7 @@ async def test_a_failover_to_a_replica_that_lags_costs_time_only(tmp_path: Path,
                 assert len(load.acknowledged) > known  # of which the replica never hears
                 primary.kill()
                 await promoted.replicaof("NO", "ONE")
-                address.target = replica.port
+                address.targets = [replica.port]
                 await asyncio.sleep(6)
                 await load.stop()
                 await load.verify(together, kafka_address)

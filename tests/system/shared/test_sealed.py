@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
@@ -41,7 +42,9 @@ async def test_nothing_of_a_person_is_in_clear(tmp_path: Path, kafka_address: st
         stored = await records(kafka_address, f"{together.prefix}{Topic.RTE}")
         told = await truth(kafka_address, together.prefix, TenantSealer(KEY.encode()))
         read = await _kcat(kafka_address, f"{together.prefix}{Topic.RTE}")
-        written = gateway.written() + worker.written()
+        async with httpx.AsyncClient() as http:
+            metrics = [(await http.get(f"{one.url}/metrics")).text for one in (gateway, worker)]
+        written = "".join([gateway.written(), worker.written(), *metrics])
         await redis.stop()
         on_disk = b"".join(path.read_bytes() for path in redis.process.folder.rglob("*") if path.is_file())
 
