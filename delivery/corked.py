@@ -6,14 +6,15 @@ import asyncio
 from typing import Any, Final
 
 from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
+
+from delivery.lean import LeanConnection
 
 _CORKED_BYTES: Final = 16 * 1024
 """Then they are written at once, so that the transport can say when it has too many."""
 
 
-class CorkedWriting(WebSocketsSansIOProtocol):
+class CorkedWriting(LeanConnection):
     """uvicorn's WebSocket protocol, which else makes a system call for every frame: two thirds of a delivery's cost."""
 
     _corked: bytearray | None = None

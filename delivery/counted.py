@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, MutableMapping
 from typing import Any
 
@@ -9,13 +10,31 @@ from prometheus_client import Counter
 from starlette.types import Send
 
 
-def counted(send: Send, sent_bytes: Counter) -> Send:
+class TurnSum:
+    """What is counted in one turn of the event loop, told to a metric in one piece: it takes a lock, which for every
+    delivery would be a tenth of the cost."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._sum = 0
+
+    def add(self, amount: int = 1) -> None:
+        if not self._sum:
+            asyncio.get_running_loop().call_soon(self._tell)
+        self._sum += amount
+
+    def _tell(self) -> None:
+        told, self._sum = self._sum, 0
+        self._counter.inc(told)
+
+
+def counted(send: Send, sent_bytes: TurnSum) -> Send:
     """As `send`, counting the bytes of messages' text; no coroutine of its own, since it is called for every one."""
 
     def counting(message: MutableMapping[str, Any]) -> Awaitable[None]:
         text = message.get("text")
         if text is not None:
-            sent_bytes.inc(len(text) if text.isascii() else len(text.encode()))
+            sent_bytes.add(len(text) if text.isascii() else len(text.encode()))
         return send(message)
 
     return counting

@@ -46,7 +46,9 @@ class Frames(AsyncWebSocketAdapter):
             text = message.get("text")
             if text is None:
                 raise MessageMalformed("Malformed message: binary")
+            del message  # nothing of it is held while the next one is waited for, which may be for ever
             yield read_message(text)
+            del text
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send one message, when those before it are sent. Raises WebSocketDisconnected."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 from starlette.types import Scope
 
 from bus.metrics import Metrics
+from delivery.arrivals import Arrivals
 from delivery.senders import SenderGuard, SenderLimits
 from delivery.stall import StallLimits
 
@@ -88,7 +89,8 @@ class AnswerGuard(SenderGuard):
 
 def answer_guard(senders: SenderLimits, stall: StallLimits, metrics: Metrics) -> type[AnswerGuard]:
     """The protocol class for `uvicorn.Config(http=...)`, which takes a class and makes one object a connection."""
-    return type("AnswerGuard", (AnswerGuard,), {"limits": senders, "stall": stall, "metrics": metrics})
+    parts = {"limits": senders, "stall": stall, "metrics": metrics, "arrivals": Arrivals()}
+    return type("AnswerGuard", (AnswerGuard,), parts)
 
 
 def hang_up(scope: Scope) -> None:

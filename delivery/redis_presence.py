@@ -6,9 +6,10 @@ is no view of the log: after a loss of Redis every instance's next heartbeat put
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from redis.asyncio import Redis
@@ -24,21 +25,28 @@ from delivery.presence import InstanceSockets
 _LOG: Final = structlog.get_logger(__name__)
 
 _CLAIM: Final = """
--- Count an instance's sockets of one holder, unless all instances together would have too many.
+-- Count an instance's sockets of some holders, each unless all instances together would have too many of its.
 -- KEYS: instances, this instance's counts.
--- ARGV: instance, holder, count, limit, milliseconds it is kept, prefix of counts.
+-- ARGV: instance, milliseconds it is kept, prefix of counts; then for each claim: holder, count, limit.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local total = tonumber(ARGV[3])
-for _, other in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')) do
-  if other ~= ARGV[1] then total = total + tonumber(redis.call('HGET', ARGV[6] .. other, ARGV[2]) or '0') end
+local instances = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')
+local answers, granted = {}, false
+for i = 4, #ARGV, 3 do
+  local total = tonumber(ARGV[i + 1])
+  for _, other in ipairs(instances) do
+    if other ~= ARGV[1] then total = total + tonumber(redis.call('HGET', ARGV[3] .. other, ARGV[i]) or '0') end
+  end
+  local within = total <= tonumber(ARGV[i + 2])
+  if within then redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) granted = true end
+  answers[#answers + 1] = within and 1 or 0
 end
-if total > tonumber(ARGV[4]) then return 0 end
-redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[5])
-redis.call('ZADD', KEYS[1], now + ARGV[5], ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[5])
-return 1
+if granted then
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+  redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return answers
 """
 _BEAT: Final = """
 -- Put an instance's counts in the place of what is held of it. KEYS: as above.
@@ -65,6 +73,19 @@ return found
 """
 
 
+_CLAIMS_AT_ONCE: Final = 100
+"""In one script: it holds up Redis for less than a millisecond."""
+
+
+class _Claim(NamedTuple):
+    """A claim that waits for its answer."""
+
+    holder: str
+    sockets: int
+    limit: int
+    answer: asyncio.Future[bool]
+
+
 class RedisPresence:
     """One instance's registration, and a look at all. Every method but `run` may raise StateUnavailable."""
 
@@ -88,13 +109,43 @@ class RedisPresence:
         self._claim = redis.register_script(_CLAIM)
         self._beat = redis.register_script(_BEAT)
         self._list = redis.register_script(_LIST)
+        self._claims: list[_Claim] = []
+        self._asking: asyncio.Task[None] | None = None
 
     async def claim(self, holder: Holder, count: int, limit: int) -> bool:
         """Register `count` sockets of the holder here; False, changing nothing, where all instances together would
         then have more than `limit`. Again with the same count changes nothing, and so does a heartbeat.
+
+        Claims that come while others are under way go together: in a storm a call each would be a fifth of the cost of
+        a handshake.
         """
-        arguments: list[str | int] = [self._instance, _name(holder), count, limit, self._milliseconds, self._prefix]
-        return bool(await reached(self._claim(keys=self._keys, args=arguments)))
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._claims.append(_Claim(_name(holder), count, limit, answer))
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask(), name="presence claims")
+        return await answer
+
+    async def _ask(self) -> None:
+        """Ask until nobody waits."""
+        try:
+            while self._claims:
+                claims = [claim for claim in self._claims[:_CLAIMS_AT_ONCE] if not claim.answer.done()]
+                del self._claims[:_CLAIMS_AT_ONCE]
+                if not claims:  # their owners have given up
+                    continue
+                arguments: list[str | int] = [self._instance, self._milliseconds, self._prefix]
+                for claim in claims:
+                    arguments += claim[:3]
+                try:
+                    answers = await reached(self._claim(keys=self._keys, args=arguments))
+                except Exception as error:  # theirs to handle, who asked
+                    _settle(claims, error)
+                else:
+                    for claim, within in zip(claims, answers, strict=True):
+                        if not claim.answer.done():
+                            claim.answer.set_result(bool(within))
+        finally:
+            self._asking = None
 
     async def beat(self, counts: Mapping[Holder, int]) -> None:
         """Register all sockets of this instance, in the place of what was registered before, for `kept_seconds`."""
@@ -136,6 +187,12 @@ class RedisPresence:
         finally:
             with suppress(StateUnavailable):
                 await self.leave()
+
+
+def _settle(claims: Sequence[_Claim], error: Exception) -> None:
+    for claim in claims:
+        if not claim.answer.done():
+            claim.answer.set_exception(error)
 
 
 def _name(holder: Holder) -> str:

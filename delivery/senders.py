@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bus.metrics import Metrics
 from delivery.answers import refusal_entry
+from delivery.arrivals import Arrivals
 from delivery.errors import BadRequest, HeadTooLarge, RequestRefused, RequestTooSlow, UrlTooLong
 
 _LINGER_SECONDS: Final = 2.0
@@ -55,6 +56,9 @@ class SenderGuard(HttpToolsProtocol):
 
     limits: ClassVar[SenderLimits] = SenderLimits()
     metrics: ClassVar[Metrics]
+    arrivals: ClassVar[Arrivals]
+    _begun = False
+    """Something has come, and was taken in its turn."""
     _part = _Part.NONE
     _messages = 0
     _unfinished_bytes = 0
@@ -71,6 +75,19 @@ class SenderGuard(HttpToolsProtocol):
             self._watch()
 
     def data_received(self, data: bytes) -> None:
+        begun, self._begun = self._begun, True
+        too_long_to_wait = len(data) > self.limits.head_bytes  # so that what is held has an end
+        if begun or too_long_to_wait or self.arrivals.come(lambda: self._begin(data)):
+            self._take(data)
+        else:
+            self.transport.pause_reading()
+
+    def _begin(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         if self._part is _Part.REFUSED:
             return
         self._unfinished_bytes += len(data)

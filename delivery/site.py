@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -10,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from delivery.answers import error_entry
@@ -39,9 +40,22 @@ class OperationsCors:
         await (self._open if operates else self._app)(scope, receive, send)
 
 
+class Site(Starlette):
+    """Sockets go to their door directly: what is between would stay on the stack as long as they live, and be passed by
+    each frame."""
+
+    def __init__(self, *, routes: Sequence[BaseRoute], **options: Any) -> None:
+        super().__init__(routes=routes, **options)
+        self._sockets = {route.path: route.app for route in routes if isinstance(route, WebSocketRoute)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        door = self._sockets.get(scope["path"]) if scope["type"] == "websocket" else None
+        await (super().__call__ if door is None else door)(scope, receive, send)
+
+
 def site(routes: Sequence[BaseRoute], *, allowed_origins: Sequence[str]) -> Starlette:
     """The application; paths are taken to the letter."""
-    app = Starlette(
+    app = Site(
         routes=routes,
         middleware=[Middleware(OperationsCors, allowed_origins=allowed_origins)],
         exception_handlers={404: _not_found},

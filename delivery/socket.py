@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, assert_never, cast
 
 import msgspec
@@ -24,7 +25,7 @@ from strawberry.types.execution import ExecutionResult
 from delivery.answers import Answers, is_request_error, refusal_entry
 from delivery.caller import Caller
 from delivery.connections import Connection
-from delivery.counted import counted
+from delivery.counted import TurnSum, counted
 from delivery.endings import Ending
 from delivery.errors import BadRequest, Crowded, MessageMalformed, RateLimited
 from delivery.frames import Frames
@@ -57,6 +58,15 @@ class SocketDoor(SessionDoor):
     max_subscriptions: int = 100
     """Running operations of one socket, queries and mutations among them."""
 
+    @cached_property
+    def sent_bytes(self) -> TurnSum:
+        return TurnSum(self.metrics.bytes.labels(door="socket"))
+
+    @cached_property
+    def delivered(self) -> TurnSum:
+        """Items, of all sockets."""
+        return TurnSum(self.metrics.deliveries.labels(door="socket"))
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
         spoken = SUBPROTOCOL in scope["subprotocols"]
@@ -64,7 +74,7 @@ class SocketDoor(SessionDoor):
             async with self.handshakes.place():
                 pass
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if spoken else None})
-        frames = Frames(receive, counted(send, self.metrics.bytes.labels("socket")), self.metrics)
+        frames = Frames(receive, counted(send, self.sent_bytes), self.metrics)
         if not spoken:
             await frames.end(Ending.SUBPROTOCOL, f"Subprotocol not acceptable: use {SUBPROTOCOL}")
             return
@@ -96,7 +106,6 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._session = Session(door, self, frames)
         self._running = door.metrics.subscriptions.labels("socket")
-        self._delivered = door.metrics.deliveries.labels(door="socket")
 
     async def end(self, ending: Ending, reason: str) -> None:
         """Close the socket; its operations end at once, also where the reader is too slow to hear of it."""
@@ -119,6 +128,7 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
                     await self.handle_message(message)
                     if self.connection_init_received:
                         init_timeout.cancel()
+                    del message  # a document; not held while the next message is waited for
         except MessageMalformed as error:
             await self.end(Ending.MALFORMED, str(error))
         except WebSocketDisconnected:
@@ -235,7 +245,8 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
             context_value=self.context,
             operation_name=operation.operation_name,
         )
-        answers, send = self._door.answers, self._frames.send_text
+        answers, send, delivered = self._door.answers, self._frames.send_text, self._door.delivered
+        operation.query = ""  # read; and other subscriptions' are the same
         head = b'{"id":%s,"type":"next","payload":' % msgspec.json.encode(operation.id)
         async with contextlib.aclosing(results):
             async for each in results:
@@ -244,7 +255,7 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
                     await _refuse(operation, answers.payload(result)["errors"])
                     return
                 await send(b"%s%s}" % (head, answers.encoded(result)))
-                self._delivered.inc()
+                delivered.add()
         await operation.send_operation_message(CompleteMessage(id=operation.id, type="complete"))
 
 

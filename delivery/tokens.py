@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
@@ -61,10 +62,10 @@ class TokenVerifier:
         """Who calls. Raises TokenRefused (also for a connect token at any door but the socket's), KeysUnavailable."""
         if len(token) > _LENGTH or not token.isascii():
             raise TokenRefused("The token is not a JWT.")
-        digest = hashlib.sha256(token.encode()).digest()
+        digest = _digest(token)
         now = self._clock.now()
-        verified = self._verified.get(digest)
-        if verified is None or verified.until <= now.timestamp():
+        verified = self._remembered(digest, now)
+        if verified is None:
             claims = await self._read(token)
             caller = claims.caller(now)
             until = min(claims.exp, caller.expires_at.timestamp(), now.timestamp() + _REMEMBERED_SECONDS)
@@ -80,13 +81,23 @@ class TokenVerifier:
 
         Raises as `verify`; a token that is none is left to it.
         """
-        if len(token) <= _LENGTH and token.isascii() and (key_id := self._key_id(token)) != CONNECT_KEY_ID:
+        if (
+            len(token) > _LENGTH
+            or not token.isascii()
+            or self._remembered(_digest(token), self._clock.now()) is not None
+        ):
+            return
+        if (key_id := self._key_id(token)) != CONNECT_KEY_ID:
             await self._keys.key(key_id)
 
     def check(self, caller: Caller) -> None:
         """Raises TokenRefused where the caller's token was revoked since it was verified."""
         if self._revoked(caller):
             raise TokenRefused("The token was revoked.")
+
+    def _remembered(self, digest: bytes, now: datetime) -> _Verified | None:
+        verified = self._verified.get(digest)
+        return None if verified is None or verified.until <= now.timestamp() else verified
 
     def _remember(self, digest: bytes, verified: _Verified) -> None:
         self._verified.pop(digest, None)
@@ -117,3 +128,7 @@ class TokenVerifier:
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise TokenRefused("The token's signature does not hold.") from None
         return payload
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

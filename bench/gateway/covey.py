@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -10,18 +11,18 @@ from pathlib import Path
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from bench.gateway.events import TENANT, request_events
-from bench.gateway.pinned import Prepare, Publish, Served, pinned
+from bench.gateway.events import TENANT, event_at, request_events
+from bench.gateway.pinned import One, Prepare, Publish, Served, pinned
+from bench.gateway.topics import topics
 from bench.servers import free_port, until_ready
 from bus.clock import SystemClock
 from bus.events import Topic
 from bus.ids import random_id
 from bus.kafka.records import KafkaRecords
 from bus.kafka.security import KafkaLink
-from bus.kafka.topics import create_topics, log_plans, topic_name
+from bus.kafka.topics import log_plans, topic_name
 from bus.sealing import PlainSealer
 from delivery.caller import Role
 from delivery.development_key import DevelopmentKey, sign_development_token
@@ -31,41 +32,48 @@ PARTITIONS: Final = 12
 
 @asynccontextmanager
 async def covey_under_load(
-    services: Mapping[str, str], data: Path, prefix: str, core: int
-) -> AsyncIterator[tuple[Served, str]]:
-    """A gateway on one core, and a service's token."""
-    link = KafkaLink(servers=tuple(services["kafka"].split(",")))
-    plans = log_plans(partitions=PARTITIONS, replication=1, min_insync_replicas=1, retention_days=1, prefix=prefix)
-    await create_topics(link, plans)
-    port = free_port()
-    env = {
-        "COVEY_DATA": str(data),
-        "COVEY_LOG": f"kafka://{services['kafka']}",
-        "COVEY_STATE": services["redis"],
-        "COVEY_TOPIC_PREFIX": prefix,
-        "COVEY_TOPIC_PARTITIONS": str(PARTITIONS),
-        "COVEY_TOPIC_REPLICATION": "1",
-        "COVEY_TOPIC_MIN_IN_SYNC": "1",
-        "COVEY_CONNECTIONS_PER_SERVICE": "100000",
-        "COVEY_CONNECTIONS_PER_ADDRESS": "100000",
-        "COVEY_OPERATIONS_PER_SECOND": "100000",
-        "COVEY_OPERATIONS_BURST": "100000",
-        "COVEY_LOG_LEVEL": "error",
-    }
-    try:
+    services: Mapping[str, str], data: Path, *, program: Sequence[str] = ("cli", "serve")
+) -> AsyncIterator[Served]:
+    """A gateway on the servers' core. `program` is the module that is run, and its first arguments."""
+    prefix = f"bench-{secrets.token_hex(4)}."
+    async with covey_waiting(services, prefix) as (link, env):
+        port = free_port()
+        arguments = (*program, "--port", str(port), "--workers-in-process", "0")
         async with (
-            pinned(
-                core, sys.executable, "-m", "cli", "serve", "--port", str(port), "--workers-in-process", "0", env=env
-            ) as pid,
-            _producer(link, prefix) as prepare,
+            pinned(sys.executable, "-m", *arguments, env={**env, "COVEY_DATA": str(data)}) as pid,
+            covey_producer(link, prefix) as (prepare, one),
         ):
             await until_ready(port)
-            yield Served(port, pid, prepare), _token(data)
-    finally:
-        await _forget(link, [plan.name for plan in plans])
+            yield Served(port, pid, prepare, one, token(data))
 
 
-def _token(data: Path) -> str:
+@asynccontextmanager
+async def covey_waiting(services: Mapping[str, str], prefix: str) -> AsyncIterator[tuple[KafkaLink, Mapping[str, str]]]:
+    """What a gateway needs before it is started: topics, and its settings."""
+    link = KafkaLink(servers=tuple(services["kafka"].split(",")))
+    plans = log_plans(partitions=PARTITIONS, replication=1, min_insync_replicas=1, retention_days=1, prefix=prefix)
+    async with topics(link, plans):
+        yield (
+            link,
+            {
+                "COVEY_LOG": f"kafka://{services['kafka']}",
+                "COVEY_STATE": services["redis"],
+                "COVEY_TOPIC_PREFIX": prefix,
+                "COVEY_TOPIC_PARTITIONS": str(PARTITIONS),
+                "COVEY_TOPIC_REPLICATION": "1",
+                "COVEY_TOPIC_MIN_IN_SYNC": "1",
+                "COVEY_MAX_CONNECTIONS": "100000",
+                "COVEY_CONNECTIONS_PER_SERVICE": "100000",
+                "COVEY_CONNECTIONS_PER_ADDRESS": "100000",
+                "COVEY_OPERATIONS_PER_SECOND": "100000",
+                "COVEY_OPERATIONS_BURST": "100000",
+                "COVEY_LOG_LEVEL": "error",
+            },
+        )
+
+
+def token(data: Path) -> str:
+    """A service's, signed by the development key of the data folder."""
     return sign_development_token(
         DevelopmentKey.in_folder(data),
         tenant_id=TENANT,
@@ -78,8 +86,9 @@ def _token(data: Path) -> str:
 
 
 @asynccontextmanager
-async def _producer(link: KafkaLink, prefix: str) -> AsyncIterator[Prepare]:
-    producer = AIOKafkaProducer(bootstrap_servers=list(link.servers), linger_ms=2, max_batch_size=64 * 1024)
+async def covey_producer(link: KafkaLink, prefix: str) -> AsyncIterator[tuple[Prepare, One]]:
+    """What publishes Covey's events."""
+    producer = AIOKafkaProducer(bootstrap_servers=list(link.servers), max_batch_size=64 * 1024)
     records = KafkaRecords({Topic.RTE: PARTITIONS, Topic.PAYER: 1}, PlainSealer())
 
     def prepare(members: Sequence[int], first: int, end: int) -> Publish:
@@ -103,17 +112,22 @@ async def _producer(link: KafkaLink, prefix: str) -> AsyncIterator[Prepare]:
 
         return publish
 
+    def one(number: int, index: int) -> Publish:
+        message = records.message(event_at(number, index))
+
+        async def publish() -> None:
+            await producer.send(
+                topic_name(Topic.RTE, prefix),
+                message.value,
+                key=message.key,
+                headers=message.headers,
+                partition=message.place.partition,
+            )
+
+        return publish
+
     await producer.start()
     try:
-        yield prepare
+        yield prepare, one
     finally:
         await producer.stop()
-
-
-async def _forget(link: KafkaLink, topics: list[str]) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=list(link.servers))
-    await admin.start()
-    try:
-        await admin.delete_topics(topics)
-    finally:
-        await admin.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -39,6 +40,10 @@ subscription Follow($member: ID!) {
 }
 """
 """17 leaves."""
+RESUMING: Final = DOCUMENT.replace("($member: ID!)", "($member: ID!, $after: Cursor)").replace(
+    "(memberId: $member)", "(memberId: $member, after: $after)"
+)
+"""The same from behind a cursor."""
 _PAYER: Final = PayerId("60054")
 
 
@@ -95,6 +100,12 @@ def request_events(number: int, request: int) -> Iterator[Event]:
             attempt=1,
             data=data,
         )
+
+
+def event_at(number: int, index: int) -> Event:
+    """The member's event of this number, counted over all its requests."""
+    request, step = divmod(index, EVENTS_A_REQUEST)
+    return next(islice(request_events(number, request), step, None))
 
 
 def event_id(number: int, index: int) -> str:

@@ -5,14 +5,13 @@ It speaks as much of graphql-transport-ws as the clients need, and hands every e
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections import defaultdict
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
-from bench.gateway.rival_feed import read_feed
+from bench.gateway.rival_feed import open_feed
 
 sockets: defaultdict[str, set[WSTransport]] = defaultdict(set)
 
@@ -41,13 +40,14 @@ def take(member: str, line: bytes) -> None:
 
 
 async def main() -> None:
+    read_feed = await open_feed(sys.argv[2])
+
     def listener(request: WSUpgradeRequest) -> Listener:  # noqa: ARG001
         return Listener()
 
     server = await ws_create_server(listener, "127.0.0.1", int(sys.argv[1]))
-    feed = asyncio.create_task(read_feed(int(sys.argv[2]), take))
     async with server:
-        await feed
+        await read_feed(take)
 
 
 if __name__ == "__main__":

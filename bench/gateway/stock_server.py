@@ -13,7 +13,7 @@ import strawberry
 import uvicorn
 from strawberry.asgi import GraphQL
 
-from bench.gateway.rival_feed import read_feed
+from bench.gateway.rival_feed import open_feed
 
 
 @strawberry.interface
@@ -101,11 +101,12 @@ class Subscription:
 
 
 async def main() -> None:
+    read_feed = await open_feed(sys.argv[2])
     schema = strawberry.Schema(query=Query, subscription=Subscription)
     config = uvicorn.Config(
         GraphQL(schema), port=int(sys.argv[1]), log_level="error", access_log=False, ws_per_message_deflate=False
     )
-    feed = asyncio.create_task(read_feed(int(sys.argv[2]), take))
+    feed = asyncio.create_task(read_feed(take))
     await uvicorn.Server(config).serve()
     feed.cancel()
 

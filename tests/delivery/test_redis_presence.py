@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from bus.clock import SystemClock
+from bus.errors import StateUnavailable
 from bus.ids import TenantId, random_id
 from bus.redis.connection import RedisAddress, redis_client
 from bus.redis.keys import RedisKeys
@@ -42,6 +44,16 @@ def instance(redis: Redis, keys: RedisKeys, name: str, **seconds: float) -> Redi
     return RedisPresence(redis, keys, SystemClock(), name, **seconds)
 
 
+class CountingRedis(Redis):
+    """Counts its calls."""
+
+    calls = 0
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        self.calls += 1
+        return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call] # as redis-py has it
+
+
 async def test_a_limit_holds_over_all_instances(redis: Redis, keys: RedisKeys) -> None:
     a, b = instance(redis, keys, "a"), instance(redis, keys, "b")
     assert await a.claim(ANA, 1, limit=3)
@@ -56,6 +68,36 @@ async def test_a_limit_holds_over_all_instances(redis: Redis, keys: RedisKeys) -
 async def test_claims_at_the_same_time_never_pass_the_limit(redis: Redis, keys: RedisKeys) -> None:
     claims = [instance(redis, keys, f"i{number}").claim(ANA, 1, limit=5) for number in range(20)]
     assert sum(await asyncio.gather(*claims)) == 5
+
+
+async def test_claims_that_come_together_are_counted_one_by_one_and_asked_in_few_calls(
+    redis: Redis, keys: RedisKeys
+) -> None:
+    counting = CountingRedis(connection_pool=redis.connection_pool)
+    a = instance(counting, keys, "a")
+    await a.claim(FOREIGN, 1, limit=1)
+    counting.calls = 0
+    granted = await asyncio.gather(*(a.claim(ANA, count, limit=5) for count in range(1, 21)), a.claim(JOB, 1, limit=1))
+    assert granted == [True] * 5 + [False] * 15 + [True]
+    assert counting.calls == 1
+    assert await a.of_tenant(ACME) == [InstanceSockets(instance="a", by_kind={"member": 5, "service": 1})]
+
+
+async def test_a_claim_whose_owner_gave_up_is_not_registered(redis: Redis, keys: RedisKeys) -> None:
+    a = instance(redis, keys, "a")
+    first, second, third = (asyncio.create_task(a.claim(ANA, count, limit=9)) for count in (1, 2, 3))
+    await asyncio.sleep(0)  # they wait now; nothing was asked yet
+    second.cancel()
+    third.cancel()
+    assert await first
+    assert await a.of_tenant(ACME) == [InstanceSockets(instance="a", by_kind={"member": 1})]
+
+
+async def test_where_redis_is_away_every_claim_under_way_hears_of_it() -> None:
+    async with redis_client(RedisAddress(url="redis://127.0.0.1:1")) as nobody:
+        a = instance(nobody, RedisKeys("none"), "a")
+        claims = await asyncio.gather(*(a.claim(ANA, count, limit=9) for count in (1, 2)), return_exceptions=True)
+    assert [type(claim) for claim in claims] == [StateUnavailable, StateUnavailable]
 
 
 async def test_a_claim_that_comes_twice_counts_once(redis: Redis, keys: RedisKeys) -> None:

@@ -229,3 +229,13 @@ def test_the_guard_still_is_the_servers_own_protocol() -> None:
     hooks = ("on_url", "on_headers_complete", "on_message_complete", "send_400_response", "handle_websocket_upgrade")
     for hook in hooks:
         assert hasattr(HttpToolsProtocol, hook)
+
+
+async def test_of_those_who_come_at_once_everybody_is_served(served: Harness) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(raw(served)) for _ in range(60)]
+        for _, writer in connections:
+            writer.write(post() + BODY)
+        connections[5][1].transport.abort()
+        answers = [await answer_of(reader) for number, (reader, _) in enumerate(connections) if number != 5]
+    assert answers == [(200, "")] * 59
