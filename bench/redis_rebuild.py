@@ -31,6 +31,7 @@ from aiokafka import AIOKafkaProducer
 
 from bench.rebuild import _request
 from bench.report import Figure, report
+from bus.backlog import Backlog, Through
 from bus.clock import SystemClock
 from bus.events import Event, Recorded, Topic, decode_data, encode_data
 from bus.ids import MemberId, TenantId, random_id
@@ -43,7 +44,7 @@ from bus.redis.connection import RedisAddress, redis_client
 from bus.redis.history import RedisHistory
 from bus.redis.keys import RedisKeys
 from bus.redis.lease import RedisLease
-from bus.redis.rebuild import Backlog, Rebuild
+from bus.redis.rebuild import Rebuild
 from bus.redis.requests import RedisRequests
 from bus.redis.todo import Keeping
 from bus.redis.values import RedisValues
@@ -102,9 +103,10 @@ class MemoryBacklog:
     async def spans(self) -> Mapping[int, Span]:
         return {partition: Span(floor=0, end=len(events)) for partition, events in enumerate(self._partitions)}
 
-    async def read(self, partition: int, *, after: int, through: int) -> AsyncGenerator[Sequence[Recorded], None]:
-        for first in range(after, through, _BATCH_EVENTS):
-            kept = self._partitions[partition][first : min(first + _BATCH_EVENTS, through)]
+    async def read(self, partition: int, *, after: int, through: Through) -> AsyncGenerator[Sequence[Recorded], None]:
+        end = through()
+        for first in range(after, end, _BATCH_EVENTS):
+            kept = self._partitions[partition][first : min(first + _BATCH_EVENTS, end)]
             yield [
                 Recorded(position=position, partition=partition, event=_decoded(one))
                 for position, one in enumerate(kept, start=first + 1)

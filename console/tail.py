@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 from bus.clock import SystemClock
@@ -79,10 +80,12 @@ async def _told_until_now(
     for place, end in log.places.items():
         if place.topic is Topic.RTE and Topic.RTE in topics:
             floor = (await backlog.spans())[place.partition].floor
-            async with aclosing(backlog.read(place.partition, after=max(after, floor), through=end)) as batches:
+            reading = backlog.read(place.partition, after=max(after, floor), through=partial(int, end))
+            async with aclosing(reading) as batches:
                 async for batch in batches:
                     for recorded in batch:
-                        tell(recorded)
+                        if recorded.position <= end:  # what is behind comes from the reader
+                            tell(recorded)
         elif place.topic in topics:
             position = after
             while batch := await log.read_payers(after=position, limit=_BATCH_EVENTS):

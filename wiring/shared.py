@@ -25,11 +25,11 @@ from bus.log import EventLog
 from bus.reader import Sink
 from bus.redis.connection import RedisAddress, redis_client
 from bus.redis.filler import ViewFiller
+from bus.redis.fresh import FreshRequests
 from bus.redis.history import RedisHistory
 from bus.redis.keys import RedisKeys
 from bus.redis.lease import RedisLease
 from bus.redis.rebuild import Rebuild
-from bus.redis.requests import FreshRequests
 from bus.redis.todo import Keeping
 from bus.redis.values import RedisValues
 from bus.redis.views import RedisViews

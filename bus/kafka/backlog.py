@@ -8,6 +8,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from bus.backlog import Through
 from bus.errors import LogUnavailable
 from bus.events import Recorded, Topic
 from bus.kafka.log import KafkaLog
@@ -24,7 +25,7 @@ _REQUEST_MILLISECONDS: Final = 5_000
 
 
 class KafkaBacklog:
-    """A `Backlog` (bus/redis/rebuild.py)."""
+    """A `Backlog` (bus/backlog.py)."""
 
     def __init__(self, link: KafkaLink, log: KafkaLog, *, prefix: str = "") -> None:
         """`prefix` begins the names of the topics."""
@@ -40,8 +41,8 @@ class KafkaBacklog:
             if place.topic is Topic.RTE
         }
 
-    async def read(self, partition: int, *, after: int, through: int) -> AsyncGenerator[Sequence[Recorded], None]:
-        if after >= through:
+    async def read(self, partition: int, *, after: int, through: Through) -> AsyncGenerator[Sequence[Recorded], None]:
+        if after >= through():
             return
         records, place = self._log.records, Place(Topic.RTE, partition)
         source = TopicPartition(self._topic, partition)
@@ -57,7 +58,7 @@ class KafkaBacklog:
             consumer.assign([source])
             consumer.seek(source, offset_behind(after))
             silent = 0
-            while after < through:
+            while after < through():
                 found = await consumer.getmany(timeout_ms=_POLL_MILLISECONDS, max_records=_BATCH_EVENTS)
                 batch = found.get(source, [])
                 silent = 0 if batch else silent + 1
@@ -67,9 +68,7 @@ class KafkaBacklog:
                     continue
                 after = position_of(batch[-1].offset)
                 decoded = (records.recorded(place, record) for record in batch)
-                events = [
-                    one for one in decoded if one is not None and one.position <= through and not records.misplaced(one)
-                ]
+                events = [one for one in decoded if one is not None and not records.misplaced(one)]
                 if events:
                     yield events
         except KafkaError as error:

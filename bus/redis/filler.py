@@ -48,8 +48,8 @@ class ViewFiller:
         self._waiting_events = waiting_events
         self._waiting: list[Recorded] = []
         self._stirred = asyncio.Event()
-        self._settled = asyncio.Event()
-        self._settled.set()
+        self._batches = self._done = 0
+        self._moved = asyncio.Event()
         self._filling: asyncio.Task[None] | None = None
         self._standing_by = False
 
@@ -80,29 +80,32 @@ class ViewFiller:
             self._waiting = []
             return
         self._waiting += events
-        self._settled.clear()
+        self._batches += 1
         self._stirred.set()
 
     async def settled(self, within_seconds: float) -> bool:
-        """Whether everything taken is in the views, or left to the rebuild, at once or so soon."""
+        """Whether everything taken until now is in the views, or left to the rebuild, at once or so soon."""
+        batches = self._batches
         with suppress(TimeoutError):
             async with asyncio.timeout(within_seconds):
-                await self._settled.wait()
-        return self._settled.is_set()
+                while self._done < batches:
+                    await self._moved.wait()
+        return self._done >= batches
 
     async def _run(self) -> None:
         while True:
             await self._stirred.wait()
             await self._clock.sleep(self._patience_seconds if self._standing_by else _PACE_SECONDS)
             self._stirred.clear()
-            batch, self._waiting = self._waiting, []
+            batch, self._waiting, batches = self._waiting, [], self._batches
             try:
                 await self._fill(batch)
             except Exception as error:  # a defect of ours: events may not be lost for it, nor others wait
                 _logger.error("views_not_filled", error=type(error).__name__)
                 self._views.leave(batch)
-            if not self._waiting:
-                self._settled.set()
+            self._done = batches
+            self._moved.set()
+            self._moved = asyncio.Event()
 
     async def _fill(self, batch: Sequence[Recorded]) -> None:
         if self._standing_by:

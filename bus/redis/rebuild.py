@@ -6,16 +6,15 @@ It goes on from where the views stand, so that one that was broken off is resume
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 
+from bus.backlog import Backlog
 from bus.clock import Clock
 from bus.errors import CoveyError, StateUnavailable
-from bus.events import Recorded
-from bus.log import Span
 from bus.reader import Sink
 from bus.redis.lease import RedisLease
 from bus.redis.views import RedisViews
@@ -28,18 +27,6 @@ _PARTITIONS_AT_ONCE: Final = 4
 _LOOK_AGAIN_SECONDS: Final = 1.0
 _LOOK_UNASKED_SECONDS: Final = 5.0
 _LOG: Final = structlog.get_logger(__name__)
-
-
-class Backlog(Protocol):
-    """`rte.events` by partition, read apart from the readers that serve. Every method may raise LogUnavailable."""
-
-    async def spans(self) -> Mapping[int, Span]:
-        """What each partition holds now."""
-        ...
-
-    def read(self, partition: int, *, after: int, through: int) -> AsyncGenerator[Sequence[Recorded], None]:
-        """Every event of the partition behind `after` up to and with `through`, in order, in batches; then it ends."""
-        ...
 
 
 class _LeaseLost(Exception):
@@ -123,11 +110,15 @@ class Rebuild:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
         for partition in spans.keys() - lacking.keys():
-            self._views.settle(partition, begun[partition])
+            await self._views.settle(partition, at_least=begun[partition])
         return bool(work)
 
     async def _partition(self, partition: int, after: int, end: int, gate: asyncio.Semaphore, meter: _Meter) -> None:
-        async with gate, aclosing(self._backlog.read(partition, after=after, through=end)) as batches:
+        def through_now() -> int:
+            """Where events keep coming, as far as those that the readers were refused: else they never get in again."""
+            return max(end, self._views.taken(partition) if partition in self._views.lacking else 0)
+
+        async with gate, aclosing(self._backlog.read(partition, after=after, through=through_now)) as batches:
             async for batch in batches:
                 if not await self._lease.keep():
                     raise _LeaseLost
@@ -139,7 +130,7 @@ class Rebuild:
                 meter.add(min(through, end) - min(after, end))
                 after = through
         meter.add(end - min(after, end))  # positions at the end may hold no event
-        self._views.settle(partition, max(after, end))
+        await self._views.settle(partition, at_least=end)
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -96,14 +96,13 @@ class RedisViews:
     async def take(self, batch: Sequence[Recorded]) -> bool:
         """Write the batch's events; those that Redis cannot take now are left to a rebuild. Never raises for Redis.
 
-        False where others had written them all.
+        Whether any was written: not where others had written them all, or where it could not be.
         """
         stretches: dict[int, _Stretch] = {}
         for partition, events in _by_partition(batch).items():
-            after = self._taken.get(partition, events[0].position - 1)
-            self._taken[partition] = events[-1].position
-            if partition not in self._lacking:  # else the rebuild is not through: it reads these events too
-                stretches[partition] = _Stretch(after, events)
+            # Where earlier events are lacking this is refused, until the rebuild has brought them.
+            stretches[partition] = _Stretch(self._taken.get(partition, events[0].position - 1), events)
+            self._note(partition, events[-1].position)
         before = self._wrote
         self._writing = frozenset(stretches)
         try:
@@ -123,16 +122,20 @@ class RedisViews:
         left: list[Recorded] = []
         for (partition, events), standing in zip(by_partition.items(), progress, strict=True):
             if standing.through >= events[0].position:
-                self._taken[partition] = min(standing.through, events[-1].position)
+                self._note(partition, min(standing.through, events[-1].position))
             left += [recorded for recorded in events if recorded.position > standing.through]
         return left
 
     def leave(self, batch: Sequence[Recorded]) -> None:
         """Leave the next events to a rebuild."""
         for partition, events in _by_partition(batch).items():
-            self._taken[partition] = events[-1].position
+            self._note(partition, events[-1].position)
             self._lacking.add(partition)
         self.missed.set()
+
+    def taken(self, partition: int) -> int:
+        """Everything up to here was given to this instance, whether it could be written or not; 0 for nothing."""
+        return self._taken.get(partition, 0)
 
     async def progress(self, partition: int) -> Progress:
         """How far the views have come. Raises StateUnavailable."""
@@ -164,24 +167,26 @@ class RedisViews:
             after = some[-1].position
         return through
 
-    def settle(self, partition: int, through: int) -> None:
-        """Note whether views that stand at `through` lack what this instance was given; if not, it writes them."""
-        if through < self._taken.get(partition, 0):
+    async def settle(self, partition: int, *, at_least: int = 0) -> None:
+        """Note whether the views lack what this instance was given; they may stand before `at_least`, behind which
+        there is no event. Redis may have forgotten in silence, others may have filled it.
+
+        Raises StateUnavailable.
+        """
+        taken = self.taken(partition)
+        if partition in self._writing:
+            return  # whoever writes sees what lacks before it
+        through = max((await self.progress(partition)).through, at_least)
+        if self.taken(partition) != taken:
+            return  # as above: more came meanwhile
+        if through < taken:
             self._lacking.add(partition)
         else:
             self._lacking.discard(partition)
 
     async def look(self) -> None:
-        """Settle every partition by where its views stand now: Redis may forget in silence, others may have filled it.
-
-        Raises StateUnavailable.
-        """
-        taken = {partition: position for partition, position in self._taken.items() if partition not in self._writing}
-        progress = await asyncio.gather(*(self.progress(partition) for partition in taken))
-        for (partition, position), standing in zip(taken.items(), progress, strict=True):
-            # Where more came meanwhile, it is on its way to Redis; whoever writes it sees what lacks before it.
-            if self._taken[partition] == position:
-                self.settle(partition, standing.through)
+        """Settle every partition. Raises StateUnavailable."""
+        await asyncio.gather(*(self.settle(partition) for partition in self._taken))
 
     async def _offer(self, stretches: Mapping[int, _Stretch]) -> None:
         """Write what there is, or note that it is lacking."""
@@ -197,7 +202,9 @@ class RedisViews:
         except StateUnavailable as error:
             through, reason = {}, str(error)
         for partition, stretch in stretches.items():
-            if through.get(partition, -1) < stretch.after:
+            if through.get(partition, -1) >= stretch.after:
+                self._lacking.discard(partition)
+            elif partition not in self._lacking:
                 _LOG.warning("views_lack_events", partition=partition, reason=reason)
                 self._lacking.add(partition)
                 self.missed.set()
@@ -286,6 +293,9 @@ class RedisViews:
                     except NoScriptError:  # Redis has forgotten it, and has done nothing
                         await self._redis.script_load(script)
         return []
+
+    def _note(self, partition: int, position: int) -> None:
+        self._taken[partition] = max(position, self._taken.get(partition, 0))
 
 
 def _by_partition(batch: Sequence[Recorded]) -> dict[int, list[Recorded]]:

@@ -12,7 +12,7 @@ from bus.fold import RequestStatus
 from bus.ids import MemberId, RequestId, TenantId
 from bus.kafka.records import Place
 from bus.kafka.tail import KafkaTail
-from bus.redis.requests import FreshRequests
+from bus.redis.fresh import FreshRequests
 from tests.bus.conftest import question, submitted
 from tests.bus.redis_world import RedisWorld, recorded, redis_world
 from tests.bus.test_redis_views import life
@@ -82,12 +82,16 @@ async def test_a_request_just_accepted_elsewhere_is_waited_for(world: RedisWorld
     assert await requests.get(T1, RequestId("r1")) is not None
 
 
-async def test_what_is_known_is_answered_while_the_log_is_away(world: RedisWorld) -> None:
+async def test_what_is_known_is_answered_while_the_log_is_away_or_late_and_of_the_rest_nothing_is_said(
+    world: RedisWorld,
+) -> None:
     class Away(Asked):
         async def __call__(self) -> bool:
             raise LogUnavailable("Kafka cannot be reached now.")
 
-    requests = fresh(world, KafkaTail({PLACE: 0}, max_events=10, max_bytes=1_000_000), Away(), Asked())
-    assert await requests.get(T1, RequestId("r1")) is None
     await world.views().take(recorded([submitted("r1")]))
-    assert await requests.get(T1, RequestId("r1")) is not None
+    for caught_up in (Away(), Asked(False)):
+        requests = fresh(world, KafkaTail({PLACE: 0}, max_events=10, max_bytes=1_000_000), caught_up, Asked())
+        assert await requests.get(T1, RequestId("r1")) is not None
+        with pytest.raises(StateUnavailable):
+            await requests.get(T1, RequestId("r2"))

@@ -95,6 +95,18 @@ async def test_what_is_too_much_to_hold_is_left_to_the_rebuild(world: RedisWorld
         assert views.lacking == {0} and views.missed.is_set()
 
 
+async def test_what_was_left_is_never_claimed_though_earlier_events_come_late(world: RedisWorld) -> None:
+    """A hole that the views do not know of would be for ever."""
+    events, views = recorded([event for number in range(6) for event in life(f"r{number}")]), world.views()
+    views.leave(events[10:20])
+    await world.views().take(events[:10])
+    assert not await views.take(events[:10])
+    await views.look()
+    await views.take(events[20:])
+    assert views.lacking == {0}
+    assert (await views.progress(0)).through == 10
+
+
 async def test_a_defect_is_told_and_its_events_are_left_to_the_rebuild(world: RedisWorld) -> None:
     class Broken:
         async def take(self, batch: Sequence[Recorded]) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from bus.backlog import Through
 from bus.errors import LogUnavailable, StateUnavailable
 from bus.events import Recorded
 from bus.ids import MemberId, TenantId, random_id
@@ -42,6 +43,8 @@ class Partitions:
         self.read_positions: list[tuple[int, int]] = []
         self.floors = dict.fromkeys(range(PARTITIONS), 0)
         self.breaks_after = 10**9
+        self.start_seconds = 0.0
+        """As a consumer takes until it brings the first."""
 
     async def spans(self) -> Mapping[int, Span]:
         return {
@@ -49,15 +52,16 @@ class Partitions:
             for partition, events in self.events.items()
         }
 
-    async def read(self, partition: int, *, after: int, through: int) -> AsyncGenerator[Sequence[Recorded], None]:
-        wanted = [one for one in self.events[partition] if after < one.position <= through]
-        for first in range(0, len(wanted), 7):
+    async def read(self, partition: int, *, after: int, through: Through) -> AsyncGenerator[Sequence[Recorded], None]:
+        await asyncio.sleep(self.start_seconds)
+        while after < through():
             await asyncio.sleep(0)
             if len(self.read_positions) >= self.breaks_after:
                 raise LogUnavailable("The log is away.")
-            batch = wanted[first : first + 7]
+            batch = [one for one in self.events[partition] if one.position > after][:7]
             self.read_positions += [(partition, one.position) for one in batch]
             yield batch
+            after = batch[-1].position
 
 
 class Counting:
@@ -170,6 +174,35 @@ async def test_readers_that_ran_ahead_of_an_emptied_redis_write_again_when_it_is
     more = recorded([submitted("more", member="m1")], after=40, partition=1)
     await views.take(more)
     assert (await views.progress(1)).through == 41
+
+
+async def test_where_events_keep_coming_a_rebuild_ends_all_the_same(world: RedisWorld) -> None:
+    log, views = Partitions(20), world.views()
+    log.start_seconds = 0.05
+    for events in log.events.values():
+        await views.take(events)
+    await world.forget()
+
+    async def feed() -> None:
+        for number in range(10**6):
+            for partition, events in log.events.items():
+                event = submitted(f"more{partition}-{number}", member=f"m{partition}")
+                events.extend(recorded([event], after=events[-1].position, partition=partition))
+                await views.take(events[-1:])
+            await asyncio.sleep(0.002)
+
+    feeding = asyncio.create_task(feed())
+    while not views.lacking:  # noqa: ASYNC110 - seen from outside only
+        await asyncio.sleep(0.001)
+    async with asyncio.timeout(30):
+        assert await rebuild_of(world, log, views).fill()
+    assert not views.lacking and not feeding.done()
+    feeding.cancel()
+    with suppress(asyncio.CancelledError):
+        await feeding
+    for events in log.events.values():
+        await views.take(events[-1:])
+    assert await complete(world, log)
 
 
 async def test_a_loss_in_silence_is_noticed_without_an_event(world: RedisWorld) -> None:

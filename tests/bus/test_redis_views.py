@@ -121,7 +121,7 @@ async def test_a_batch_behind_a_hole_is_left_to_the_rebuild(world: RedisWorld) -
     assert [line["event"] for line in lines] == ["views_lack_events"]
     assert await world.held() == {}
     assert await views.write(0, events, after=0) == 5
-    views.settle(0, 5)
+    await views.settle(0)
     assert not views.lacking
     await check(world, events)
 
@@ -170,7 +170,8 @@ async def test_what_is_left_is_lacking_until_a_rebuild_brought_it(world: RedisWo
     await views.take(events[:3])
     views.leave(events[3:])
     assert views.lacking == {0} and views.missed.is_set()
-    views.settle(0, await views.write(0, events[3:], after=3))
+    assert await views.write(0, events[3:], after=3) == 5
+    await views.settle(0)
     assert not views.lacking
     await check(world, events)
 
