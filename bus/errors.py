@@ -2,6 +2,7 @@
 
 CoveyError
 ├── LogUnavailable      ask again later: nothing was accepted
+├── EventTooLarge       do not try again: this event can never be written
 ├── StateUnavailable    ask again later: what instances share cannot be reached
 ├── LogLocked           end the other process, or use another folder
 ├── LogCorrupt          restore the file, or move it away
@@ -20,6 +21,10 @@ class CoveyError(Exception):
 
 class LogUnavailable(CoveyError):
     """The log cannot be written or read now (disk full, read-only, closed). Nothing was accepted; try again later."""
+
+
+class EventTooLarge(CoveyError):
+    """An event is larger than the log takes, now and later. Nothing was accepted; write a smaller one instead."""
 
 
 class StateUnavailable(CoveyError):

@@ -48,7 +48,8 @@ class EventLog(Protocol):
 
         None stands for an event that was refused by the rule of the fold: its sequence was not the next of its request,
         or the request had ended. Refusals do not hinder the other events. On LogUnavailable none was accepted.
-        To append nothing tells whether something could be appended now.
+        To append nothing tells whether something could be appended now. Raises EventTooLarge where one of
+        them is more than the adapter takes: nothing was accepted, and the same would be refused for ever.
         """
         ...
 

@@ -23,7 +23,7 @@ from payer.statement import Statement, coverage_of
 from payer.wire import items, part, text
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
-"""The longest documented answers have some hundred kilobytes."""
+"""The longest documented answers have some hundred kilobytes. At most half of what the log takes as one event."""
 
 _CONNECT_SECONDS: Final = 10.0
 _OK: Final = 200

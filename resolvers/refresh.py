@@ -39,12 +39,16 @@ class Refreshes:
         """
         bucket = int(self._clock.now().timestamp() // _DEADLINE_SECONDS)
         try:
-            for earlier in (bucket, bucket - 1):  # one of the bucket before last is past its deadline
-                state = await self._requests.get(caller.tenant_id, _refresh_id(caller, question, stale, earlier))
-                if state is not None and (earlier == bucket or not state.status.terminal):
+            request_id = _refresh_id(caller, question, stale, bucket)
+            # One of the bucket before last is past its deadline.
+            ids = [request_id, _refresh_id(caller, question, stale, bucket - 1)]
+            for state in sorted(await self._requests.states(ids), key=lambda state: ids.index(state.request_id)):
+                if state.tenant_id != caller.tenant_id:
+                    continue
+                if state.request_id == request_id or not state.status.terminal:
                     return None if state.status.terminal else state
             await self._dispatcher.room(caller.tenant_id, Priority.BACKGROUND)
-            return await self._start(caller, question, _refresh_id(caller, question, stale, bucket))
+            return await self._start(caller, question, request_id)
         except (LogUnavailable, StateUnavailable, QueueFull):
             return None
 

@@ -106,9 +106,10 @@ class Submission:
         request_id, fingerprint = self._request_id(caller, given), _fingerprint(given)
         if given.idempotency_key is not None:
             with suppress(StateUnavailable):  # then the append tells, which asks the log itself
-                earlier = await self._requests.get(caller.tenant_id, request_id)
-                if earlier is not None:
-                    return await self._repeated(earlier, fingerprint)
+                # Mostly there is none: `get` would ask the log for certainty, which the append does anyway.
+                for earlier in await self._requests.states([request_id]):
+                    if earlier.tenant_id == caller.tenant_id:
+                        return await self._repeated(earlier, fingerprint)
         async with self._limited(caller, question) as refused:
             if refused is not None:
                 return refused
@@ -121,8 +122,8 @@ class Submission:
         if state is not None:
             return Accepted(request=self._answers.request(state))
         # Another submission with the same key came first, between the look and the append.
-        earlier = await self._acceptance.standing(caller.tenant_id, request_id)
-        return _conflict() if earlier is None else await self._repeated(earlier, fingerprint)
+        standing = await self._acceptance.standing(caller.tenant_id, request_id)
+        return _conflict() if standing is None else await self._repeated(standing, fingerprint)
 
     def _request_id(self, caller: Caller, given: GivenSubmission) -> RequestId:
         """Derived from the idempotency key, so that a retry meets its own first event in the log; else new."""

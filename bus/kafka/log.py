@@ -13,7 +13,6 @@ import structlog
 from bus.clock import Clock
 from bus.errors import LogUnavailable
 from bus.events import Event, Recorded, Topic
-from bus.fold import RequestState, fold
 from bus.history import MemberHistory
 from bus.ids import MemberId, RequestId, TenantId
 from bus.kafka.client import KafkaClient
@@ -24,6 +23,7 @@ from bus.kafka.security import KafkaLink, client_options
 from bus.kafka.seeking import KafkaSeeker
 from bus.kafka.tail import KafkaTail
 from bus.kafka.topics import topic_configs, topic_name
+from bus.kafka.verdicts import Verdicts
 from bus.kafka.writer import KafkaWriter
 from bus.log import Span
 from bus.metrics import Metrics
@@ -33,8 +33,8 @@ _TAIL_EVENTS: Final = 20_000
 _TAIL_BYTES: Final = 32 * 1024 * 1024
 """Of data as JSON; as objects it takes several times that."""
 _LOOK_SECONDS: Final = 2.0
-_VERDICT_SECONDS: Final = 0.5
-"""How long a verdict waits for the reader before Kafka is asked."""
+_LOOK_AGAIN_SECONDS: Final = 0.2
+"""While Kafka is away: a look then takes 3 s of its own, and what is asked meanwhile is refused."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -67,10 +67,12 @@ class KafkaLog:
         self._seeker = seeker
         self._reading = reading
         self._tail = tail
+        self._verdicts = Verdicts(reading, tail)
         self._least_in_sync = least_in_sync
         self._clock = clock
         self._metrics = metrics
         self._refusal: str | None = None
+        self._away: str | None = None
         self._appends: set[asyncio.Task[Sequence[Recorded | None]]] = set()
         self._watch = asyncio.create_task(self._observe(), name="kafka layout")
 
@@ -108,7 +110,9 @@ class KafkaLog:
             layout=layout,
             observer=observer,
             records=records,
-            writer=KafkaWriter(options, names),
+            writer=KafkaWriter(
+                options, names, {topic: int(configs[name]["max.message.bytes"]) for topic, name in names.items()}
+            ),
             seeker=seeker,
             reading=KafkaReading(
                 records=records,
@@ -150,12 +154,12 @@ class KafkaLog:
 
     async def ends(self) -> Mapping[Place, int]:
         """Where every order ends now, as Kafka says. Raises LogUnavailable."""
-        self._refuse()
+        self._refuse_away()
         return await self._seeker.ends(self._layout.places)
 
     async def floors(self) -> Mapping[Place, int]:
         """Everything at or before these is gone, as Kafka says now. Raises LogUnavailable."""
-        self._refuse()
+        self._refuse_away()
         return await self._seeker.floors(self._layout.places)
 
     async def take(self, place: Place, batch: Sequence[Recorded], reached: int) -> None:
@@ -168,9 +172,9 @@ class KafkaLog:
         """As the port says, but for what Kafka cannot do: events of several members are not one step, and on
         LogUnavailable some may be in the log. Writing them again does no harm: the fold counts the first.
         """
-        self._refuse()
+        self._refuse_away()
         if not events:
-            self._note(await self._observer.look())
+            await self._look()
             for place in self._layout.places:
                 self._refuse_unwritable(place)
             return []
@@ -219,58 +223,18 @@ class KafkaLog:
         return await self._reading.latest_per_payer()
 
     async def _append(self, events: Sequence[Event], messages: Sequence[Message]) -> Sequence[Recorded | None]:
-        begun = self._clock.monotonic()
-        # Asked while the event is on its way: an id that is derived from a key may be of a request of weeks ago.
-        first = [event for event in events if event.sequence == 1]
-        earlier = asyncio.create_task(self._reading.known({RequestId(event.subject) for event in first}))
-        try:
+        async with self._verdicts.asked(events) as verdicts:
+            begun = self._clock.monotonic()
             offsets = await self._writer.write(messages)
-        except LogUnavailable:
-            earlier.cancel()
-            raise
-        recorded = [
-            Recorded(position=offset + 1, event=event, partition=message.place.partition)
-            for event, message, offset in zip(events, messages, offsets, strict=True)
-        ]
-        self._metrics.append_seconds.observe(self._clock.monotonic() - begun)
-        for one in recorded:
-            self._reading.advance(Place(one.event.topic, one.partition), one.position)
-        known = await self._told_in_time(earlier)
-        return [one if await self._counts(one, known) else None for one in recorded]
-
-    async def _told_in_time(self, earlier: asyncio.Task[Mapping[RequestId, Recorded]]) -> Mapping[RequestId, Recorded]:
-        """What the view of history knows, unless that takes too long: the event is durable already."""
-        try:
-            async with asyncio.timeout(_VERDICT_SECONDS):
-                return await earlier
-        except TimeoutError:
-            return {}
-
-    async def _counts(self, recorded: Recorded, known: Mapping[RequestId, Recorded]) -> bool:
-        """What the fold says of an event that is durable: the log in front of it is read for that.
-
-        `known` are the first events of requests that the view of history had.
-        """
-        request_id = recorded.event.request_id
-        if request_id is None:
-            return True
-        if recorded.event.sequence == 1 and (first := known.get(request_id)) is not None:
-            return first.position == recorded.position
-        place = Place(Topic.RTE, recorded.partition)
-        try:
-            async with asyncio.timeout(_VERDICT_SECONDS):
-                await self._tail.wait_reached(place, recorded.position)
-        except TimeoutError:
-            pass  # the reader is late; Kafka is not
-        try:
-            events = await self._reading.of_request(request_id, after=0, place=place, through=recorded.position)
-        except LogUnavailable:
-            return True  # it is durable; should another have been first, every reader knows
-        before: RequestState | None = None
-        for earlier in events:
-            if earlier.position < recorded.position:
-                before = fold(before, earlier)
-        return fold(before, recorded) is not before
+            recorded = [
+                Recorded(position=offset + 1, event=event, partition=message.place.partition)
+                for event, message, offset in zip(events, messages, offsets, strict=True)
+            ]
+            self._metrics.append_seconds.observe(self._clock.monotonic() - begun)
+            for one in recorded:
+                self._reading.advance(Place(one.event.topic, one.partition), one.position)
+            counts = await verdicts(recorded)
+        return [one if counted else None for one, counted in zip(recorded, counts, strict=True)]
 
     def _ended(self, task: asyncio.Task[Sequence[Recorded | None]]) -> None:
         self._appends.discard(task)
@@ -280,6 +244,12 @@ class KafkaLog:
     def _refuse(self) -> None:
         if self._refusal is not None:
             raise LogUnavailable(self._refusal)
+
+    def _refuse_away(self) -> None:
+        """At once what asks Kafka and would wait in vain: it did not answer the last look, and is looked for again."""
+        self._refuse()
+        if self._away is not None:
+            raise LogUnavailable(self._away)
 
     def _refuse_unwritable(self, place: Place) -> None:
         """At once what could only wait for its deadline, and what waited would hinder."""
@@ -297,12 +267,22 @@ class KafkaLog:
             _logger.error("kafka topics changed", partitions=dict(layout.partitions))
         self._refuse()
 
+    async def _look(self) -> None:
+        """The look itself tells whether Kafka is away: other questions fail for single partitions too."""
+        try:
+            layout = await self._observer.look()
+        except Exception as error:
+            self._away = str(error) if isinstance(error, LogUnavailable) else None
+            raise
+        self._away = None
+        self._note(layout)
+
     async def _observe(self) -> None:
         """Notice a changed layout, missing leaders, and what was deleted."""
         while self._refusal is None:
-            await self._clock.sleep(_LOOK_SECONDS)
+            await self._clock.sleep(_LOOK_SECONDS if self._away is None else _LOOK_AGAIN_SECONDS)
             try:
-                self._note(await self._observer.look())
+                await self._look()
                 await self._reading.look_up_floors()
             except LogUnavailable as error:
                 _logger.warning("kafka_away", reason=str(error))

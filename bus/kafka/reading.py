@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Final, Protocol
 
@@ -107,14 +108,21 @@ class KafkaReading:
             found += await self._of_request_behind(known, request_id, known_through if held else 0, through)
         return [recorded for recorded in found if recorded.position > after]
 
-    async def known(self, request_ids: Set[RequestId]) -> Mapping[RequestId, Recorded]:
-        """The first events of those requests that the view of history knows; none where it cannot be asked."""
-        firsts: dict[RequestId, Recorded] = {}
-        for request_id in request_ids if self._history is not None else ():
-            held, _ = await self._of_request_in_view(request_id)
-            if held:
-                firsts[request_id] = held[0]
-        return firsts
+    async def known(self, request_ids: Set[RequestId]) -> Mapping[RequestId, Recorded | None]:
+        """What the view of history says is the first event of each request, None where it says that there is none.
+
+        Requests of which it cannot say are left out.
+        """
+        if self._history is None:
+            return {}
+        told = await asyncio.gather(*(self._first_in_view(self._history, request_id) for request_id in request_ids))
+        return {request_id: first for firsts in told for request_id, first in firsts.items()}
+
+    async def of_request_since(
+        self, request_id: RequestId, place: Place, *, after: int, through: int
+    ) -> Sequence[Recorded]:
+        """The events of a request in a stretch of the place, for who knows that there are none before."""
+        return await self._of_request_behind(place, request_id, after, through)
 
     async def of_payers(self, *, after: int, limit: int) -> Sequence[Recorded]:
         """As `EventLog.read_payers`."""
@@ -167,6 +175,18 @@ class KafkaReading:
         if self._records.misplaced(view.events[0]):
             return (), 0  # written when the topic had other partitions: no part of this log's orders
         return view.events, view.through
+
+    async def _first_in_view(
+        self, history: MemberHistory, request_id: RequestId
+    ) -> Mapping[RequestId, Recorded | None]:
+        try:
+            view = await history.of_request(request_id)
+        except StateUnavailable:
+            return {}
+        if view is None or not view.events:
+            return {request_id: None}
+        first = view.events[0]
+        return {request_id: first} if first.event.sequence == 1 and not self._records.misplaced(first) else {}
 
     async def _of_request_behind(
         self, place: Place, request_id: RequestId, after: int, through: int | None

@@ -29,9 +29,11 @@ class KafkaTail:
         """`starts` is where the reader begins."""
         self._starts = dict(starts)
         self._reached = dict(starts)
-        self._events: dict[Place, list[Recorded]] = {place: [] for place in starts}
-        self._by_request: dict[RequestId, list[Recorded]] = {}
-        self._by_member: dict[tuple[TenantId | None, MemberId | None], list[Recorded]] = {}
+        self._events: dict[Place, deque[Recorded]] = {place: deque() for place in starts}
+        self._by_request: dict[RequestId, deque[Recorded]] = {}
+        self._headless: set[RequestId] = set()
+        """Requests whose true beginning is not here, though another event that says it is their first may be."""
+        self._by_member: dict[tuple[TenantId | None, MemberId | None], deque[Recorded]] = {}
         self._ages: deque[tuple[Place, int]] = deque()
         """The place of each, and the bytes of its data."""
         self._bytes = 0
@@ -81,7 +83,18 @@ class KafkaTail:
     def of_request(self, request_id: RequestId) -> Sequence[Recorded] | None:
         """All events of a request up to where the reader has come; None unless its first is still here."""
         events = self._by_request.get(request_id)
-        return events.copy() if events is not None and events[0].event.sequence == 1 else None
+        if events is None or events[0].event.sequence != 1 or request_id in self._headless:
+            return None
+        return list(events)
+
+    def lost(self, recorded: Recorded) -> None:
+        """A first event of a request that had begun before: it is not the beginning, unless that one is here too."""
+        request_id = RequestId(recorded.event.subject)
+        events = self._by_request.get(request_id)
+        if recorded.position > self._starts[Place(recorded.event.topic, recorded.partition)] and (
+            not events or events[0].position >= recorded.position
+        ):
+            self._headless.add(request_id)
 
     def newest_of_request(self, request_id: RequestId) -> Sequence[Recorded]:
         """Its events that are here; the first may have gone."""
@@ -98,26 +111,30 @@ class KafkaTail:
         self._bytes += size
         self._events[place].append(recorded)
         if (request_id := recorded.event.request_id) is not None:
-            self._by_request.setdefault(request_id, []).append(recorded)
+            self._by_request.setdefault(request_id, deque()).append(recorded)
         if recorded.event.member_id is not None:
-            self._by_member.setdefault(_MEMBER(recorded), []).append(recorded)
+            self._by_member.setdefault(_MEMBER(recorded), deque()).append(recorded)
 
     def _drop(self, place: Place) -> None:
-        recorded = self._events[place].pop(0)
+        recorded = self._events[place].popleft()
         self._starts[place] = recorded.position
         if (request_id := recorded.event.request_id) is not None:
             _drop_first(self._by_request, request_id)
+            if request_id in self._by_request:
+                self._headless.add(request_id)
+            else:
+                self._headless.discard(request_id)
         if recorded.event.member_id is not None:
             _drop_first(self._by_member, _MEMBER(recorded))
 
 
-def _drop_first(index: dict[_Key, list[Recorded]], key: _Key) -> None:
+def _drop_first(index: dict[_Key, deque[Recorded]], key: _Key) -> None:
     events = index[key]
-    events.pop(0)  # every index is in the order of its place, so what is oldest there is first here
+    events.popleft()  # every index is in the order of its place, so what is oldest there is first here
     if not events:
         del index[key]
 
 
 def _behind(events: Sequence[Recorded], position: int, limit: int) -> Sequence[Recorded]:
     first = bisect_right(events, position, key=_position)
-    return events[first : first + limit]
+    return [events[index] for index in range(first, min(first + limit, len(events)))]

@@ -9,11 +9,13 @@ from typing import Any, Final
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from bus.errors import LogUnavailable
+from bus.errors import EventTooLarge, LogUnavailable
 from bus.events import Topic
 from bus.kafka.records import Message
 from bus.kafka.starting import Starting
+from bus.kafka.topics import MOST_RECORD_BYTES
 
 _IN_FLIGHT_EVENTS: Final = 500
 """More at once do not go faster; 20,000 were seen to time out one and all."""
@@ -21,7 +23,8 @@ _WAITING_EVENTS: Final = 10_000
 _DEADLINE_SECONDS: Final = 4.0
 """Writers hear of a cluster that takes nothing within 5 s."""
 _REQUEST_MILLISECONDS: Final = 3_000
-_LARGEST_EVENT_BYTES: Final = 4 * 1024 * 1024
+_REFRAMING_BYTES: Final = 64 * 1024
+"""Left free, so that what retries and dead letters add to a record fits too."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -34,10 +37,15 @@ class KafkaWriter:
     does not turn up in the log when the cluster is back. What the broker was just taking in may.
     """
 
-    def __init__(self, options: Mapping[str, Any], names: Mapping[Topic, str]) -> None:
-        """`options` are those of `client_options`."""
+    def __init__(
+        self, options: Mapping[str, Any], names: Mapping[Topic, str], most_bytes: Mapping[Topic, int] | None = None
+    ) -> None:
+        """`options` are those of `client_options`; `most_bytes` is what each topic takes as one record, where that is
+        not as planned."""
         self._options = options
         self._names = names
+        ours = MOST_RECORD_BYTES - _REFRAMING_BYTES
+        self._most_bytes = {topic: min((most_bytes or {}).get(topic, ours), ours) for topic in names}
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._in_flight = asyncio.Semaphore(_IN_FLIGHT_EVENTS)
@@ -60,8 +68,11 @@ class KafkaWriter:
     async def write(self, messages: Sequence[Message]) -> Sequence[int]:
         """The offset of each message once all are durable; those of one place in this order.
 
-        Raises LogUnavailable where that is not so in time; some may be in the log nevertheless.
+        Raises LogUnavailable where that is not so in time; some may be in the log nevertheless. Raises EventTooLarge
+        where one is more than its topic takes: nothing is written then, unless the topic took more when it was opened.
         """
+        for message in messages:
+            self._refuse_too_large(message)
         if self._waiting_events + len(messages) > _WAITING_EVENTS:
             raise LogUnavailable(f"{self._waiting_events} events wait to be written: try again later.")
         self._waiting_events += len(messages)
@@ -72,13 +83,23 @@ class KafkaWriter:
                 sent = [await self._send(producer, message) for message in messages]
                 return [metadata.offset for metadata in await asyncio.gather(*sent)]
         except MessageSizeTooLargeError as error:
-            raise LogUnavailable("An event is larger than the log takes.") from error
+            # The topic takes less than it did. The broker has not counted what it refused, so whatever came next from
+            # this producer for the same partition would be refused as out of order.
+            if producer is not None:
+                self._drop(producer)
+            raise EventTooLarge("An event is larger than the log takes.") from error
         except (KafkaError, TimeoutError, OSError) as error:
             if producer is not None:
                 self._drop(producer)
             raise LogUnavailable(f"Kafka did not take the event in time ({type(error).__name__}).") from error
         finally:
             self._waiting_events -= len(messages)
+
+    def _refuse_too_large(self, message: Message) -> None:
+        size: int = DefaultRecordBatchBuilder.estimate_size_in_bytes(message.key, message.value, message.headers)
+        most = self._most_bytes[message.place.topic]
+        if size > most:
+            raise EventTooLarge(f"An event has {size} bytes; the log takes {most} at most.")
 
     async def _running(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -90,7 +111,7 @@ class KafkaWriter:
                     enable_idempotence=True,
                     acks="all",
                     request_timeout_ms=_REQUEST_MILLISECONDS,
-                    max_request_size=_LARGEST_EVENT_BYTES,
+                    max_request_size=MOST_RECORD_BYTES,
                 )
                 await self._clients.start(producer.start, producer.stop)
                 self._producer = producer

@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as NoAnswer
 
 _COMMANDS_AT_ONCE: Final = 200
 """Redis serves nobody else meanwhile, and their answers lie in memory together."""
 _ON_THEIR_WAY: Final = 8
 """While so many writes wait for their answers, commands gather for the next."""
+_WAITING_COMMANDS: Final = 10_000
+"""More than a server that answers ever leaves waiting."""
 
 _Command = tuple[tuple[Any, ...], dict[str, Any], asyncio.Future[Any]]
 
@@ -31,7 +34,11 @@ class TogetherRedis(Redis):
         self._leaving: asyncio.Handle | None = None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """What Redis answers to this one command; raises what redis-py raises."""
+        """What Redis answers to this one command; raises what redis-py raises, and as for a link that broke where too
+        many commands wait already.
+        """
+        if len(self._gathered) >= _WAITING_COMMANDS:
+            raise Disconnected(f"{len(self._gathered)} commands wait for Redis.")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
         self._gathered.append((args, options, answer))
@@ -61,17 +68,36 @@ class TogetherRedis(Redis):
 
     async def _travel(self, together: list[_Command]) -> None:
         wanted = [command for command in together if not command[2].done()]
+        if not wanted:
+            return
         pipeline = self.pipeline(transaction=False)
         for args, options, _ in wanted:
             pipeline.execute_command(*args, **options)
         try:
             answers = await pipeline.execute(raise_on_error=False)
-        except Exception as error:  # everybody's who waits here
+        except Exception as error:  # everybody's who waits here, unless somebody's words cannot be written
+            if unwritable := self._unwritable(wanted):  # then nothing was sent
+                _answer([command for command, _ in unwritable], [reason for _, reason in unwritable])
+                await self._travel(wanted)
+                return
             answers = [error] * len(wanted)
             if isinstance(error, NoAnswer):  # whoever gathered meanwhile has waited for Redis as long
                 late, self._gathered = self._gathered, []
                 _answer(late, [error] * len(late))
         _answer(wanted, answers)
+
+    def _unwritable(self, commands: Sequence[_Command]) -> list[tuple[_Command, Exception]]:
+        """Those that redis-py cannot put into bytes, and why."""
+        pool: Any = self.connection_pool
+        encoder = pool.get_encoder()
+        found: list[tuple[_Command, Exception]] = []
+        for command in commands:
+            try:
+                for argument in command[0]:
+                    encoder.encode(argument)
+            except Exception as error:  # a type it does not take, text that is no Unicode
+                found.append((command, error))
+        return found
 
 
 def _answer(commands: Sequence[_Command], answers: Sequence[Any]) -> None:

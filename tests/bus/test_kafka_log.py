@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import TopicPartition
 from structlog.testing import capture_logs
 
 from bus.clock import SystemClock
 from bus.cursor import Cursors
-from bus.errors import LogCorrupt, LogUnavailable
+from bus.errors import EventTooLarge, LogCorrupt, LogUnavailable
 from bus.events import Event, Recorded, Topic, decode_data
 from bus.fanout import Fanout
 from bus.ids import MemberId, RequestId, TenantId
@@ -26,7 +27,7 @@ from bus.kafka.topics import create_topics, log_plans, topic_name
 from bus.metrics import Metrics
 from bus.replay import Checkpoint, Delivered, Gap, GapReason, StreamItem, Streams
 from bus.sealing import TenantSealer
-from tests.bus.conftest import answered, cancelled, downtime, enqueued, submitted
+from tests.bus.conftest import answered, cancelled, completed, downtime, enqueued, scheduled, started, submitted
 from tests.bus.kafka_logs import (
     PARTITIONS,
     admin_of,
@@ -272,3 +273,97 @@ async def test_too_many_waiting_events_are_refused_at_once(
         refused = [result for result in results if isinstance(result, LogUnavailable)]
         assert len(refused) == 20
         assert len(await log.read_member(T1, M1, after=0, limit=100)) == 40
+
+
+MEBIBYTE = 1024 * 1024
+
+
+def answer_of(size: int, request_id: str, member: str = "m1") -> list[Event]:
+    """A request up to an answer with so many bytes of text in it."""
+    first = submitted(request_id, member=member)
+    second = enqueued(first)
+    third = scheduled(second)
+    fourth = started(third)
+    return [first, second, third, fourth, completed(fourth, plan_name="x" * size)]
+
+
+async def test_an_answer_of_three_mebibytes_reaches_everybody(link: KafkaLink, prefix: str) -> None:
+    seen = Seen()
+    events = answer_of(3 * MEBIBYTE, "r1")
+    async with (
+        open_kafka_log(link, prefix, sealer=TenantSealer(b"k" * 32)) as first,
+        open_kafka_log(link, prefix, sealer=TenantSealer(b"k" * 32), sinks=[seen]) as second,
+    ):
+        written = await append(first, *events)
+        await append(first, submitted("later"))
+        async with asyncio.timeout(30):
+            await seen.subject("later")
+        assert [one.event for one in await second.read_request(RequestId("r1"))] == events
+    async with open_kafka_log(link, prefix, sealer=TenantSealer(b"k" * 32)) as third:
+        assert [one.position for one in await third.read_request(RequestId("r1"))] == written
+
+
+async def test_an_answer_that_is_too_large_for_ever_is_refused_alone(link: KafkaLink, prefix: str) -> None:
+    async with open_kafka_log(link, prefix) as log:
+        refused, *accepted = await asyncio.gather(
+            log.append(answer_of(8 * MEBIBYTE, "large")),
+            *(log.append([submitted(f"r{number}", member=f"m{number}")]) for number in range(20)),
+            return_exceptions=True,
+        )
+        assert isinstance(refused, EventTooLarge)
+        assert not [one for one in accepted if isinstance(one, BaseException)]
+        assert await log.read_request(RequestId("large")) == []
+
+
+async def test_what_a_topic_no_longer_takes_is_refused_and_what_follows_is_written(
+    link: KafkaLink, prefix: str
+) -> None:
+    async with open_kafka_log(link, prefix) as log:
+        await append(log, submitted("before"))
+        topic = topic_name(Topic.RTE, prefix)
+        async with admin_of(link) as admin:
+            less = {"max.message.bytes": str(MEBIBYTE)}
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, less)])
+        events = answer_of(3 * MEBIBYTE, "r1")
+        await append(log, *events[:-1])
+        with pytest.raises(EventTooLarge):
+            await log.append(events[-1:])
+        await append(log, submitted("after"), cancelled(events[-2]))
+
+
+async def test_while_the_last_look_failed_what_asks_kafka_is_refused_at_once_and_what_is_known_is_told(
+    link: KafkaLink, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.kafka.log._LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("bus.kafka.log._LOOK_AGAIN_SECONDS", 0.01)
+    async with open_kafka_log(link, prefix) as log:
+        await append(log, submitted("r1"))
+        look = log._observer.look
+        failing = True
+
+        async def failed() -> Layout:
+            if failing:
+                raise LogUnavailable("Kafka does not answer now.")
+            return await look()
+
+        async def asked(*_: object) -> None:
+            raise AssertionError("Kafka was asked.")
+
+        monkeypatch.setattr(log._observer, "look", failed)
+        with monkeypatch.context() as unasked:
+            unasked.setattr(log._writer, "write", asked)
+            unasked.setattr(log._seeker, "ends", asked)
+            await asyncio.sleep(0.1)
+            for refused in (log.append([submitted("r2")]), log.append([]), log.ends()):
+                with pytest.raises(LogUnavailable, match="does not answer"):
+                    await refused
+            assert len(await log.read_member(T1, M1, after=0, limit=10)) == 1
+        failing = False
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await log.append([])
+                    break
+                except LogUnavailable:
+                    await asyncio.sleep(0.01)
+        await append(log, submitted("r2"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -164,7 +165,19 @@ def test_a_view_that_knows_a_request_of_long_ago_tells_its_first_event() -> None
         floors={PLACE: END, Place(Topic.PAYER, 0): 0},
     )
     known = asyncio.run(reading.known({RequestId("m1-0"), RequestId("never")}))
-    assert known == {RequestId("m1-0"): LOG[0]}
+    assert known == {RequestId("m1-0"): LOG[0], RequestId("never"): None}
+
+
+def test_a_view_that_is_away_tells_of_no_request() -> None:
+    reading = KafkaReading(
+        records=RECORDS,
+        seeker=_Seeker(LOG, 0),
+        tail=KafkaTail({PLACE: END, Place(Topic.PAYER, 0): 0}, max_events=10, max_bytes=10_000),
+        history=_View(LOG, 0, END, away=True),
+        ends={PLACE: END, Place(Topic.PAYER, 0): 0},
+        floors={PLACE: END, Place(Topic.PAYER, 0): 0},
+    )
+    assert asyncio.run(reading.known({RequestId("m1-0"), RequestId("never")})) == {}
 
 
 @given(st.lists(st.integers(1, 7), max_size=END), st.integers(0, END), st.integers(0, 400 * END))
@@ -183,3 +196,36 @@ def test_the_tail_holds_the_newest_within_both_bounds(batches: list[int], max_ev
         newest.insert(0, recorded)
     assert tail.of_place(PLACE, after=0, limit=END) == newest
     assert tail.start(PLACE) == taken - len(newest)
+
+
+def _tail_of(events: Sequence[Event], max_events: int) -> KafkaTail:
+    tail = KafkaTail({PLACE: 0, Place(Topic.PAYER, 0): 0}, max_events=max_events, max_bytes=1_000_000)
+    asyncio.run(tail.take([Recorded(position=at, event=event) for at, event in enumerate(events, start=1)]))
+    return tail
+
+
+def test_an_event_that_came_too_late_to_be_first_does_not_become_first_when_the_first_is_dropped() -> None:
+    again = [submitted("r1"), enqueued(submitted("r1")), submitted("r2"), submitted("r1")]
+    whole = _tail_of(again, 4).of_request(RequestId("r1"))
+    assert whole is not None
+    assert [one.position for one in whole] == [1, 2, 4]
+    for max_events in (3, 2):
+        assert _tail_of(again, max_events).of_request(RequestId("r1")) is None
+    gone = _tail_of([*again, submitted("r3"), submitted("r4")], 2)
+    assert gone.newest_of_request(RequestId("r1")) == ()
+
+
+@pytest.mark.parametrize("taken_first", [True, False])
+def test_an_event_that_lost_to_one_of_long_ago_is_no_beginning(taken_first: bool) -> None:
+    tail = _tail_of([submitted("r2"), submitted("r1")] if taken_first else [submitted("r2")], 2)
+    lost = Recorded(position=2, event=submitted("r1"))
+    tail.lost(lost)
+    asyncio.run(tail.take([lost]))
+    assert tail.of_request(RequestId("r1")) is None
+    assert tail.of_request(RequestId("r2")) is not None
+
+
+def test_an_event_that_lost_to_one_still_here_changes_nothing() -> None:
+    tail = _tail_of([submitted("r1"), submitted("r1")], 2)
+    tail.lost(Recorded(position=2, event=submitted("r1")))
+    assert len(tail.of_request(RequestId("r1")) or ()) == 2

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from bus.errors import LogUnavailable
 from bus.ids import random_id
 from bus.kafka.security import KafkaLink
 from bus.kafka.topics import Drift, TopicPlan, check_topics, create_topics, log_plans
-from tests.bus.kafka_logs import delete_topics, link_to
+from tests.bus.kafka_logs import admin_of, delete_topics, link_to
 
 pytestmark = pytest.mark.services
 
@@ -44,6 +45,20 @@ async def test_drift_is_named_and_never_mended(kafka_address: str) -> None:
         assert await check_topics(link, others) == named
         assert (await create_topics(link, others)).drifts == tuple(named)
         assert await check_topics(link, plans(prefix)) == []
+    finally:
+        await delete_topics(link, prefix)
+
+
+@pytest.mark.parametrize(("found", "drifts"), [(1_048_588, 1), (16 * 1024 * 1024, 0)])
+async def test_topics_that_take_less_than_an_answer_are_named(kafka_address: str, found: int, drifts: int) -> None:
+    link, prefix = link_to(kafka_address), f"test-{random_id()}."
+    await create_topics(link, plans(prefix))
+    try:
+        async with admin_of(link) as admin:
+            largest = {"max.message.bytes": str(found), "retention.ms": "2592000000"}
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, f"{prefix}rte.events", largest)])
+        named = await check_topics(link, plans(prefix))
+        assert [(drift.what, drift.found) for drift in named] == [("max.message.bytes", str(found))] * drifts
     finally:
         await delete_topics(link, prefix)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import ResponseError
+from redis.exceptions import DataError, ResponseError
 
 from bus.errors import StateUnavailable
 from bus.ids import random_id
@@ -90,3 +90,24 @@ async def test_nobody_waits_longer_for_a_server_that_does_not_answer_than_the_fi
     finally:
         server.process.thaw()
         await server.stop()
+
+
+async def test_what_cannot_be_written_is_its_own_callers_trouble_alone(redis: Redis) -> None:
+    answers = await asyncio.gather(
+        redis.echo("before"),
+        redis.echo(None),  # type: ignore[arg-type]
+        redis.echo("\ud800"),
+        redis.echo("behind"),
+        return_exceptions=True,
+    )
+    assert list(answers[::3]) == [b"before", b"behind"]
+    assert [type(answer) for answer in answers[1:3]] == [DataError, UnicodeEncodeError]
+
+
+async def test_more_commands_than_redis_ever_leaves_waiting_are_refused(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.redis.together._WAITING_COMMANDS", 50)
+    answers = await asyncio.gather(*(reached(redis.echo("text")) for _ in range(60)), return_exceptions=True)
+    assert [isinstance(answer, StateUnavailable) for answer in answers] == [False] * 50 + [True] * 10
+    assert await redis.echo("later") == b"later"

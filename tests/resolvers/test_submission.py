@@ -298,9 +298,26 @@ def test_without_the_view_of_requests_members_are_served_all_the_same(key: str |
         raise StateUnavailable("Redis is away.")
 
     async def scenario(world: World) -> None:
-        world.log.get = away  # type: ignore[method-assign, assignment] # as with views in Redis
+        world.log.states = away  # type: ignore[method-assign, assignment] # as with views in Redis
         world.log.people_asked_about = away  # type: ignore[method-assign, assignment] # the same
         assert isinstance(await world.submit(idempotency_key=key), Accepted)
+
+    in_world(scenario)
+
+
+def test_nobody_waits_for_certainty_about_a_request_that_is_most_likely_new() -> None:
+    """Over Redis that takes a question to Kafka, and seconds while Kafka is away; the append settles races."""
+
+    async def certain(*_: Any) -> Any:
+        raise AssertionError("The view was asked for certainty.")
+
+    async def scenario(world: World) -> None:
+        world.log.get = certain  # type: ignore[method-assign, assignment]
+        first = accepted(await world.submit(idempotency_key="k"))
+        assert accepted(await world.submit(idempotency_key="k")).request_id == first.request_id
+        await world.put(FRESH_SECONDS + 1)
+        results = [await world.submit(service()) for _ in range(2)]
+        assert results[0].refresh.state.request_id == results[1].refresh.state.request_id
 
     in_world(scenario)
 

@@ -17,6 +17,8 @@ from tests.system.shared.roaming import MEMBER_EVENTS, items_of
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 REFUSED_SECONDS = 5.0
+ANSWERED_SECONDS = 8.0
+"""A stale answer waits for a refresh that cannot start, for as long as an append takes to be refused."""
 CACHED = """
 query Cached($input: CoverageQuestion!) { coverage(input: $input) { status } }
 """
@@ -29,7 +31,11 @@ async def test_while_kafka_is_away_work_is_refused_and_what_is_known_is_answered
     kafka = KafkaServer(tmp_path / "kafka")
     await kafka.start()
     try:
-        async with own_redis(tmp_path) as redis, cluster(tmp_path, kafka.address, redis.url, keep=True) as together:
+        async with (
+            own_redis(tmp_path) as redis,
+            # Every answer is stale at once: given out, and refreshed.
+            cluster(tmp_path, kafka.address, redis.url, keep=True, cache_fresh_seconds="0") as together,
+        ):
             first, second, _ = await asyncio.gather(together.serve(), together.serve(), together.worker())
             client = together.client(first, second)
             asked = question("m-1", "SIMOK")
@@ -42,9 +48,13 @@ async def test_while_kafka_is_away_work_is_refused_and_what_is_known_is_answered
                 assert (await anext(events))["__typename"] == "Checkpoint"
                 await kafka.stop()
 
-                for at in (0, 1):
+                async with asyncio.timeout(ANSWERED_SECONDS):
+                    stale = await client.submit(asked, at=0, cacheMode="DEFAULT")
+                assert stale["coverage"] == {"status": "ACTIVE", "requestId": known}
+                late = question("m-1", "SIMOK", last_name="Late")
+                for at, key in ((1, {"idempotencyKey": "late"}), (0, {}), (1, {})):
                     began = time.monotonic()
-                    refused = await client.submit(question("m-1", "SIMOK", last_name="Late"), at=at)
+                    refused = await client.submit(late, at=at, **key)
                     assert refused["reason"] == "LOG_UNAVAILABLE"
                     assert time.monotonic() - began < REFUSED_SECONDS
                     assert (await client.execute(STATUS, at=at, id=known))["coverageRequest"]["status"] == "COMPLETED"
