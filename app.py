@@ -62,6 +62,7 @@ _LAST_WORD_SECONDS: Final = 10.0
 """After a body's time, in which the HTTP door says that it is over."""
 _RESTORE_SECONDS: Final = 15.0
 """How long a start waits for what instances share; who connects meanwhile waits too."""
+_LOOK_SECONDS: Final = 0.02
 
 
 def _use_cases(
@@ -150,18 +151,20 @@ class Program(NamedTuple):
 @asynccontextmanager
 async def _backing(
     base: Foundation, role: Role, connections: Connections, open_log: OpenLog
-) -> AsyncIterator[tuple[Store, Scheduling, Presence]]:
-    """Where events are kept and who makes the calls: in this process, or among many."""
+) -> AsyncIterator[tuple[Store, Scheduling, Presence, Mapping[str, Chore]]]:
+    """Where events are kept, who makes the calls and who has sockets: in this process, or among many; with the chores
+    of all that."""
     if base.settings.shared:
         async with (
             shared_store(base, role) as shared,
-            present(base, shared, connections) as presence,
             shared_scheduling(base, shared, workers=role.workers) as scheduling,
         ):
-            yield shared.store, scheduling, presence
+            presence, telling = present(base, shared, connections)
+            chores = {**scheduling.chores, **shared.store.chores, "presence": telling}
+            yield shared.store, scheduling, presence, chores
     else:
         async with embedded_store(base, open_log) as store, embedded_scheduling(base, store) as scheduling:
-            yield store, scheduling, OwnPresence(connections, random_id())
+            yield store, scheduling, OwnPresence(connections, random_id()), {**scheduling.chores, **store.chores}
 
 
 @asynccontextmanager
@@ -193,7 +196,7 @@ async def assembled(
     async with (
         traces(settings),
         token_keys(base) as keys,
-        _backing(base, role, connections, open_log) as (store, scheduling, presence),
+        _backing(base, role, connections, open_log) as (store, scheduling, presence, chores),
     ):
         dispatcher = scheduling.dispatcher
         cursors = Cursors(secret_bytes(settings.cursor_key), store.log.epoch)
@@ -227,8 +230,8 @@ async def assembled(
         probes = _probes(base, store, scheduling, drain, revocations)
         app = site([*(routes if role.gateway else ()), *probes.routes()], allowed_origins=settings.allowed_origins)
         try:
-            chores = {**scheduling.chores, **store.chores, "revocations": revocations.run}
-            yield Program(app, drain, scheduling.workers, chores, scheduling.restored, base.metrics)
+            all_chores = {**chores, "revocations": revocations.run}
+            yield Program(app, drain, scheduling.workers, all_chores, scheduling.restored, base.metrics)
         finally:
             await use_cases.acceptance.close()
 
@@ -283,22 +286,29 @@ async def serve(
             )
             server = DrainingServer(config, partial(_drain, program, settings.drain_seconds))
             gc.freeze()
-            with suppress(TimeoutError):  # where Redis is away, it goes without
-                async with asyncio.timeout(_RESTORE_SECONDS):
-                    for restored in program.restored:
-                        await restored.wait()
-            if on_ready is not None:
-                on_ready(url)
             stopping = side_tasks.create_task(_stop(server, stop or asyncio.Event()), name="stop")
-            await server.serve(sockets=[listener])
+            with server.capture_signals():  # workers make calls already: a stop that comes now is an orderly one too
+                await _restored(program, server)
+                if on_ready is not None and not server.should_exit:
+                    on_ready(url)
+                await server.serve(sockets=[listener])  # told to stop before, it drains at once
             left = sum([await worker.drain(0) for worker in program.workers])
             if settings.shared:
-                left -= sum(await asyncio.gather(*(worker.hand_over() for worker in program.workers)))
+                left = sum(await asyncio.gather(*(worker.hand_over() for worker in program.workers)))
             if left > 0:
                 _logger.warning("calls_abandoned", count=left, note="taken up at the next start, or by another worker")
             for task in (*running, stopping):
                 task.cancel()
     return 0
+
+
+async def _restored(program: Program, server: DrainingServer) -> None:
+    """Wait until what instances share was read, or the server is to stop; where Redis is away, it goes without."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_RESTORE_SECONDS):
+            # A signal's handler wakes nobody: it is looked for.
+            while not (server.should_exit or all(restored.is_set() for restored in program.restored)):  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _drain(program: Program, window_seconds: float) -> None:

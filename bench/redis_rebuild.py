@@ -54,7 +54,7 @@ from tests.bus.kafka_logs import link_to, new_topics
 from tests.services.addresses import ADDRESSES
 from tests.services.redis import RedisServer
 from warming.redis_cache import RedisCoverageCache
-from warming.view import CoverageView
+from warming.view import CoverageAnswers
 
 REQUESTS: Final = 200_000
 _PARTITIONS: Final = 8
@@ -175,7 +175,7 @@ async def _filled(requests: int, log: _Log) -> list[Figure]:
                 views = RedisViews(redis, keys, values, clock, keeping=keeping)
                 cache = RedisCoverageCache(redis, keys, sealer, retention=_RETENTION)
                 lease = RedisLease(redis, keys.rebuild, clock, random_id, seconds=15)
-                rebuild = Rebuild(views, log.backlog, lease, clock, before=[CoverageView(cache)])
+                rebuild = Rebuild(views, log.backlog, lease, clock, before=[CoverageAnswers(cache)])
                 began, busy = time.perf_counter(), time.process_time()
                 slowest = asyncio.create_task(_slowest_ping(server.url))
                 assert await rebuild.fill()

@@ -107,6 +107,11 @@ class Dispatcher:
                 await self._journal.write_surely([request.state.request_id], joined)
         self.changed.set()
 
+    async def offer_waiting(self, request_ids: Sequence[RequestId]) -> None:
+        """Queue those of the requests that are open and wait; one that is queued already stays where it is."""
+        still_open = await self._journal.still_open(request_ids)
+        await self.offer_again([request for request in still_open if request.state.status is RequestStatus.ENQUEUED])
+
     def under_way(self, call_id: CallId, lease_expires: float) -> NextEvents:
         """What is next for open requests when the call that they wait for has its slot; nothing where that is told.
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
-from typing import Final, assert_never
+from datetime import datetime, timedelta
+from typing import Final, Protocol, assert_never
 
 import structlog
 
@@ -24,7 +24,11 @@ from scheduler.dispatcher import Dispatcher
 from scheduler.journal import Journal, NextEvents
 
 SWEEP_SECONDS: Final = 30.0
-"""How often what stands still is looked for."""
+"""How often what stands still is looked for, by whoever's turn it is."""
+TURN_SECONDS: Final = 20.0
+"""How long a turn lasts: with the pause below it ends before the next sweep is due, so that one is made in time also
+where the last to make one died."""
+_TURN_TAKEN_SECONDS: Final = 10.0
 _UNRESTORED_SECONDS: Final = 0.5
 _STILL: Final = timedelta(seconds=15)
 """A step from one event to the next takes milliseconds; after so long nobody is on it."""
@@ -34,8 +38,19 @@ _LOOKED_AFTER: Final = timedelta(seconds=75)
 _logger = structlog.get_logger(__name__)
 
 
+class Turn(Protocol):
+    """The port to whose turn it is to sweep: each request is looked at once, not once by everybody."""
+
+    async def acquire(self) -> bool:
+        """Whether it is ours for the next `TURN_SECONDS`; also when it was already. May raise StateUnavailable."""
+        ...
+
+
 class Upkeep:
-    """One worker's share. Failures are logged and tried again: nothing that was told once is forgotten."""
+    """The share of one worker, or of one gateway.
+
+    Failures are logged and tried again: nothing that was told once is forgotten.
+    """
 
     def __init__(
         self,
@@ -46,15 +61,25 @@ class Upkeep:
         admission: Admission,
         dispatcher: Dispatcher,
         views_whole: Callable[[], Awaitable[bool]],
+        turn: Turn,
+        lease_seconds: float,
+        shared_now: Callable[[], Awaitable[datetime]],
         clock: Clock,
     ) -> None:
-        """`views_whole` tells whether `requests` knows of all that the log has: until then nothing is restored."""
+        """`views_whole` tells whether `requests` knows of all that the log has: until then nothing is restored. No slot
+        is held for longer than `lease_seconds`, whatever another machine's wall clock made of a lease's end.
+        `shared_now` is the wall time of a machine that all ask: who is ahead of it ends no request or lease of others
+        early.
+        """
         self._log = log
         self._requests = requests
         self._journal = journal
         self._admission = admission
         self._dispatcher = dispatcher
         self._views_whole = views_whole
+        self._turn = turn
+        self._lease_seconds = lease_seconds
+        self._shared_now = shared_now
         self._clock = clock
         self._abandoned: set[RequestId] = set()
         self._restore_due = True  # this instance may be the first that meets an empty state
@@ -67,6 +92,7 @@ class Upkeep:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._renew(), name="upkeep renews")
             tasks.create_task(self._mend(), name="upkeep mends")
+            tasks.create_task(self._take_turns(), name="upkeep sweeps")
             tasks.create_task(self._listen(), name="upkeep listens")
 
     async def _renew(self) -> None:
@@ -98,27 +124,30 @@ class Upkeep:
             try:
                 await self._take_over()
                 await self._restore()
-                await self._sweep()
             except CoveyError as error:
                 _logger.warning("not_mended", reason=str(error))
-            await self._until_due(SWEEP_SECONDS if not self._restore_due else _UNRESTORED_SECONDS)
+            if self._restore_due:
+                await self._clock.sleep(_UNRESTORED_SECONDS)
+            else:
+                await self._due.wait()  # every renewal tells again what is still to be done
 
-    async def _until_due(self, seconds: float) -> None:
-        alarm = asyncio.create_task(self._clock.sleep(seconds))
-        due = asyncio.create_task(self._due.wait())
-        try:
-            await asyncio.wait({alarm, due}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            alarm.cancel()
-            due.cancel()
-            await asyncio.gather(alarm, due, return_exceptions=True)
+    async def _take_turns(self) -> None:
+        while True:
+            swept = False
+            try:
+                if await self._turn.acquire():
+                    await self._sweep()
+                    swept = True
+            except CoveyError as error:
+                _logger.warning("not_swept", reason=str(error))
+            await self._clock.sleep(SWEEP_SECONDS if swept else _TURN_TAKEN_SECONDS)
 
     async def _take_over(self) -> None:
         """Give another attempt to requests whose worker fell silent."""
         taken = tuple(self._abandoned)
         if taken:
             await self._journal.write_surely(taken, cut_off)
-            await self._offer(taken)
+            await self._dispatcher.offer_waiting(taken)
             self._abandoned.difference_update(taken)
             _logger.warning("calls_taken_over", count=len(taken))
 
@@ -130,17 +159,18 @@ class Upkeep:
         try:
             # Before the calls: a request that ends meanwhile began its call, if any, before that is looked up.
             open_requests = [state async for state in self._requests.open_requests()]
-            now, wall = self._clock.monotonic(), self._clock.now()
+            wall, now = await self._wall(), self._clock.monotonic()
             for recorded in await self._requests.calls_unaccounted(wall):
                 data = recorded.event.data
                 if isinstance(data, Started):
-                    left_seconds = (data.lease_expires_at - wall).total_seconds()
+                    left_seconds = min((data.lease_expires_at - wall).total_seconds(), self._lease_seconds)
                     await self._admission.hold(data.call_id, data.payer_id, now + left_seconds, now)
             for recorded in await self._log.latest_per_payer():
                 data = recorded.event.data
                 if isinstance(data, Downtime) and not data.available:
                     await self._admission.open_breaker(data.payer_id, now)
-            await self._offer([state.request_id for state in open_requests if _waits(state)])
+            waiting = [state.request_id for state in open_requests if state.status is RequestStatus.ENQUEUED]
+            await self._dispatcher.offer_waiting(waiting)
             if not open_requests:
                 await self._admission.vouch(self._clock.monotonic())
             self.restored.set()
@@ -148,9 +178,13 @@ class Upkeep:
             self._restore_due = True
             raise
 
+    async def _wall(self) -> datetime:
+        """A clock that is behind costs time; one that is ahead would end what has not ended."""
+        return min(self._clock.now(), await self._shared_now())
+
     async def _sweep(self) -> None:
         """Move on what stands still: its worker, or the gateway that accepted it, was killed between two steps."""
-        now = self._clock.now()
+        now = await self._wall()
         async for state in self._requests.open_requests():
             still = now - state.updated_at
             match state.status:
@@ -168,16 +202,7 @@ class Upkeep:
                 await self._journal.write_surely([state.request_id], timed_out)
             elif mend:
                 await self._journal.write_surely([state.request_id], _unless_moved(state))
-                await self._offer([state.request_id])
-
-    async def _offer(self, request_ids: Sequence[RequestId]) -> None:
-        """Offer those that wait: the same request again changes nothing in admission."""
-        still_open = await self._journal.still_open(request_ids)
-        await self._dispatcher.offer_again([request for request in still_open if _waits(request.state)])
-
-
-def _waits(state: RequestState) -> bool:
-    return state.status is RequestStatus.ENQUEUED
+                await self._dispatcher.offer_waiting([state.request_id])
 
 
 def _unless_moved(seen: RequestState) -> NextEvents:

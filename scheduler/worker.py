@@ -17,7 +17,7 @@ from bus.clock import Clock
 from bus.errors import LogUnavailable, StateUnavailable
 from bus.events import Answered, Downtime
 from bus.failure import Failure, FailureKind
-from bus.fold import RequestState, RequestStatus
+from bus.fold import RequestState
 from bus.ids import CallId, RequestId
 from bus.metrics import Metrics
 from bus.question import Question
@@ -94,7 +94,7 @@ class Worker:
             await self._dispatcher.later.cancel()
 
     async def drain(self, budget_seconds: float) -> int:
-        """Start no more calls, and wait for those under way; how many were still under way when the budget ended.
+        """Send no more calls, and wait for those under way; how many were still under way when the budget ended.
 
         Those keep their slots by their leases in the log, and their requests are taken up at the next start.
         """
@@ -107,27 +107,23 @@ class Worker:
 
     async def hand_over(self) -> int:
         """Leave the requests of calls still under way to other workers, which else take them up once this one has been
-        silent for long; how many calls that were. To be called after `drain`.
+        silent for long; how many calls could not be left so. To be called after `drain`.
 
         The calls keep their slots until their leases end. What cannot be handed over within some seconds is found by
         the others' upkeep.
         """
-        asking = dict(self._asking)
-        for _, task in asking.values():
+        for grant, task in self._asking.values():
             task.cancel()
+            self._calls.spawn(self._leave(grant, CallEnd.LOST), f"leave {grant.call_id}")
         with suppress(TimeoutError):
             async with asyncio.timeout(_HAND_OVER_SECONDS):
-                await asyncio.gather(*(self._leave(grant) for grant, _ in asking.values()))
                 await self._calls.settle()
-        return len(asking)
+        return len(self._calls)
 
-    async def _leave(self, grant: Grant) -> None:
-        settled = await self._settle(grant, CallEnd.LOST, self._clock.monotonic())
+    async def _leave(self, grant: Grant, end: CallEnd) -> None:
+        settled = await self._settle(grant, end, self._clock.monotonic())
         await self._journal.write_surely(settled.waiters, cut_off)
-        still_open = await self._journal.still_open(settled.waiters)
-        await self._dispatcher.offer_again(
-            [request for request in still_open if request.state.status is RequestStatus.ENQUEUED]
-        )
+        await self._dispatcher.offer_waiting(settled.waiters)
 
     async def _decide(self) -> float | None:
         """Everything that may be done now; when to look again unless something changes."""
@@ -157,6 +153,9 @@ class Worker:
             waiting = []
         if not waiting:
             await self._give_back(grant)
+            return
+        if self._draining:  # it might be cut off, and nobody else could make it while it held its slot
+            await self._leave(grant, CallEnd.NOT_MADE)
             return
         leader = waiting[0].state
         began = self._clock.monotonic()
@@ -255,8 +254,7 @@ class Worker:
             await changed.wait()
         finally:
             alarm.cancel()
-            with suppress(asyncio.CancelledError):
-                await alarm
+            await asyncio.wait({alarm})  # not the alarm itself: its end and that of the worker would look the same
 
     async def _ring(self, at: float) -> None:
         await self._clock.sleep(at - self._clock.monotonic())

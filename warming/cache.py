@@ -32,17 +32,21 @@ class CoverageCache(Protocol):
         """
         ...
 
+    async def delete_before(self, time: datetime) -> int:
+        """Delete what was obtained before `time`, so that nothing outlives the log's retention; how many went.
+
+        Raises CacheUnavailable.
+        """
+        ...
+
+
+class NotedCache(CoverageCache, Protocol):
+    """One of a log with a single order, which knows how far it has come: a start reads on from there."""
+
     async def position(self) -> int:
         """The position in `rte.events` up to which the log's answers are in the cache; 0 for an empty cache."""
         ...
 
     async def advance(self, position: int) -> None:
         """Note that every answer up to `position` is in; never goes back. Raises CacheUnavailable."""
-        ...
-
-    async def delete_before(self, time: datetime) -> int:
-        """Delete what was obtained before `time`, so that nothing outlives the log's retention; how many went.
-
-        Raises CacheUnavailable.
-        """
         ...

@@ -52,18 +52,13 @@ for _, name in ipairs(gone) do
 end
 return #gone
 """
-_ADVANCE: Final = """
--- KEYS: position. ARGV: the new one, milliseconds until it may go.
-if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then redis.call('SET', KEYS[1], ARGV[1]) end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-"""
 
 
 class RedisCoverageCache:
     """A `CoverageCache`. What is read and cannot be used, or not reached, is no answer; it costs a call.
 
-    Of a log with several partitions `position` tells nothing: there the views tell what was taken (`RedisViews`), and
-    the cache is given every event before they are.
+    How far it has come is not noted here: the views tell what was taken (`RedisViews`), and the cache is given every
+    event before they are.
     """
 
     def __init__(
@@ -76,10 +71,8 @@ class RedisCoverageCache:
         self._milliseconds = int(retention.total_seconds() * 1_000)
         self._ages = f"{keys.prefix}coverage-ages"
         self._answers = f"{keys.prefix}coverage"
-        self._position = f"{keys.prefix}coverage-position"
         self._put_script = redis.register_script(_PUT)
         self._delete_script = redis.register_script(_DELETE)
-        self._advance_script = redis.register_script(_ADVANCE)
 
     async def get(self, tenant_id: TenantId, question_key: str) -> Coverage | None:
         with contextlib.suppress(CoveyError, msgspec.DecodeError):
@@ -93,14 +86,6 @@ class RedisCoverageCache:
     async def put_all(self, answers: Sequence[tuple[TenantId, str, Coverage]]) -> None:
         for first in range(0, len(answers), _AT_ONCE):
             await self._put(answers[first : first + _AT_ONCE])
-
-    async def position(self) -> int:
-        with contextlib.suppress(StateUnavailable):
-            return int(await reached(self._redis.get(self._position)) or 0)
-        return 0
-
-    async def advance(self, position: int) -> None:
-        await _kept(self._advance_script(keys=[self._position], args=[position, self._milliseconds]))
 
     async def delete_before(self, time: datetime) -> int:
         total, some = 0, _AT_ONCE

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
+from redis.asyncio import Redis
 
 from bus.ids import random_id
+from bus.redis.connection import reached
 from bus.redis.eviction import watch_eviction
+from bus.redis.lease import RedisLease
 from payer.stedi import StediApi, StediClient
 from scheduler.admission import Admission
 from scheduler.dispatcher import Dispatcher
@@ -22,7 +26,7 @@ from scheduler.recovery import recover
 from scheduler.redis.admission import RedisAdmission
 from scheduler.redis.script import SharedPolicy
 from scheduler.retries import RetryPolicy
-from scheduler.upkeep import Upkeep
+from scheduler.upkeep import TURN_SECONDS, Upkeep
 from scheduler.worker import Worker
 from setting_kinds import LOOPBACK
 from settings import Settings
@@ -144,9 +148,17 @@ def _desk(base: Foundation, shared: SharedStore) -> _Desk:
         admission=admission,
         dispatcher=dispatcher,
         views_whole=lambda: views_whole(shared),
+        turn=RedisLease(shared.redis, shared.keys.sweep, clock, random_id, seconds=TURN_SECONDS),
+        lease_seconds=base.settings.lease_seconds,
+        shared_now=lambda: _time_of(shared.redis),
         clock=clock,
     )
     return _Desk(admission, journal, dispatcher, upkeep)
+
+
+async def _time_of(redis: Redis) -> datetime:
+    seconds, microseconds = await reached(redis.time())
+    return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
 
 
 def _worker(

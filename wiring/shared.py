@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -39,10 +38,10 @@ from delivery.redis_revocations import RedisRevocations
 from setting_kinds import KAFKA
 from settings import Settings
 from warming.redis_cache import RedisCoverageCache
-from warming.view import CoverageView
+from warming.view import CoverageAnswers
 from wiring.foundation import Foundation
 from wiring.role import Role
-from wiring.store import Store
+from wiring.store import Chore, Store
 
 _REBUILD_LEASE_SECONDS: Final = 15.0
 _FORGET_SECONDS: Final = 3600.0
@@ -146,7 +145,7 @@ async def shared_store(base: Foundation, role: Role) -> AsyncIterator[SharedStor
         cache = RedisCoverageCache(
             redis, keys, base.sealer, retention=keeping.retention, capacity=settings.cache_entries
         )
-        answers = CoverageView(cache)
+        answers = CoverageAnswers(cache)
         views = RedisViews(redis, keys, values, clock, keeping=keeping)
         listeners = Listeners()
         fanout = await stack.enter_async_context(Fanout(tail_bound=settings.undelivered_events))
@@ -182,7 +181,8 @@ async def shared_store(base: Foundation, role: Role) -> AsyncIterator[SharedStor
             cache=cache,
             fanout=fanout,
             revocations=RedisRevocations(redis, clock, prefix=f"covey:{settings.topic_prefix}"),
-            # Not Redis: without it requests are taken and events delivered, so clients should not be sent away.
+            # Not Redis: without it events are still delivered; requests, nearly all of which are then refused, would be
+            # refused elsewhere too. So clients should not be sent away.
             checks={"log": lambda: _log_away(log), "readers": lambda: _behind(reader)},
             chores={"rebuild": rebuild.run, "retention": forget},
         )
@@ -207,17 +207,11 @@ async def views_whole(shared: SharedStore) -> bool:
     )
 
 
-@asynccontextmanager
-async def present(base: Foundation, shared: SharedStore, connections: Connections) -> AsyncIterator[RedisPresence]:
-    """This instance's sockets, told to all; from then on limits hold over all of them."""
+def present(base: Foundation, shared: SharedStore, connections: Connections) -> tuple[RedisPresence, Chore]:
+    """This instance's sockets, told to all, and the chore that tells them: while it runs limits hold over all."""
     presence = RedisPresence(shared.redis, shared.keys, base.clock, random_id())
     connections.share(presence)
-    telling = asyncio.create_task(presence.run(lambda: connections.counts), name="presence")
-    try:
-        yield presence
-    finally:
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
+    return presence, lambda: presence.run(lambda: connections.counts)
 
 
 def redis_keys(settings: Settings, epoch: str) -> RedisKeys:

@@ -34,6 +34,8 @@ class RedisKeys:
         """Sorted set: entries of all requests that have not ended, oldest first."""
         self.rebuild: Final = f"{self.prefix}rebuild"
         """Who rebuilds now."""
+        self.sweep: Final = f"{self.prefix}sweep"
+        """Whose turn it is to look for requests that stand still."""
 
     @property
     def all_progress(self) -> str:

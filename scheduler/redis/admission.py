@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.msgpack import Decoder
 from redis.asyncio import Redis
 
+from bus.errors import StateUnavailable
 from bus.events import Priority
 from bus.ids import CallId, NewId, PayerId, RequestId, TenantId
 from bus.redis.connection import reaching
@@ -40,7 +41,11 @@ _ROOM_SECONDS: Final = 0.1
 _SPARED_SHARE: Final = 0.1
 """Of the queue's limit: for what other instances take while this one does not ask."""
 _ROOMS: Final = 1_000
-_LISTEN_SECONDS: Final = 1.0
+_LISTEN_SECONDS: Final = 4.0
+"""After so long without news the server is asked whether it is still there; it has as long again to say so. A line
+that was cut in silence else looks as one on which nothing happens."""
+_EPOCHS_AT_ONCE: Final = 5
+"""So many states, each begun anew while the last was joined, are no accident that the next try would mend."""
 _T = TypeVar("_T")
 
 _NOTHING: Final[Decoder[None]] = Decoder(None)
@@ -95,7 +100,6 @@ class RedisAdmission:
         self._spared = ceil(policy.queue_limit * _SPARED_SHARE)
         self._granting = asyncio.Lock()
         self._state_lost = False
-        self._now = 0.0
 
     async def room(self, tenant_id: TenantId, priority: Priority, now: float) -> None:
         """See Admission. While there is plenty of room, Redis is asked ten times a second, not for every request."""
@@ -196,13 +200,21 @@ class RedisAdmission:
         """See Admission."""
         own = self._decisions.instance.encode()
         with reaching():
-            async with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+            async with self._client.pubsub() as channel:
                 await channel.subscribe(f"{self._prefix}:changed")
-                changed()  # whatever was missed until now
+                asked = False
                 while True:
                     message = await channel.get_message(timeout=_LISTEN_SECONDS)
-                    if message is not None and message["data"] != own:
-                        changed()
+                    if message is not None:
+                        asked = False
+                        # That it is subscribed, also after the line broke, rings for whatever was missed until then.
+                        if message["type"] != "pong" and message["data"] != own:
+                            changed()
+                    elif asked:
+                        raise StateUnavailable("Redis tells no news any more.")
+                    else:
+                        asked = True
+                        await channel.ping()
 
     async def status(self, now: float) -> AdmissionStatus:
         """See Admission."""
@@ -231,8 +243,7 @@ class RedisAdmission:
         subject: str = "",
         kept: bool = False,
     ) -> _T:
-        self._now = now
-        while True:
+        for _ in range(_EPOCHS_AT_ONCE):
             answer = await self._decisions.take(command, subject, arguments, now, kept=kept)
             if answer.done:
                 return answers.decode(answer.decided)
@@ -240,6 +251,7 @@ class RedisAdmission:
                 await self._register(now)
             else:
                 await self._meet(answer, now)
+        raise StateUnavailable("What Redis holds of the slots begins anew again and again.")
 
     async def _meet(self, answer: Answer, now: float) -> None:
         """Register in the epoch, unless another task has done so. Not while a grant is on its way: what it brings
@@ -251,11 +263,14 @@ class RedisAdmission:
     async def _register(self, now: float) -> None:
         """Tell the server, which may have forgotten, what this instance holds."""
         held = [_told_of(one, now) for one in self._held.values() if one.expires > now]
-        registered = await self._decisions.take("register", "", {"held": held}, now)
-        while not registered.done:  # the state was found broken, and begins anew
+        for _ in range(_EPOCHS_AT_ONCE):
             registered = await self._decisions.take("register", "", {"held": held}, now)
-        self._state_lost = self._state_lost or self._decisions.epoch != ""
-        self._decisions.epoch = registered.epoch
+            if registered.done:
+                self._state_lost = self._state_lost or self._decisions.epoch != ""
+                self._decisions.epoch = registered.epoch
+                return
+            # Else the state was found broken, and begins anew.
+        raise StateUnavailable("What Redis holds of the slots begins anew again and again.")
 
 
 def _told_of(held: _Held, now: float) -> dict[str, Any]:

@@ -29,6 +29,10 @@ _PARTS: Final = (
 )
 
 
+_UNANSWERED: Final = 10_000
+"""Decisions whose answers were lost that are remembered. Of a request that is left once, nobody may ever ask again."""
+
+
 def script() -> str:
     """The whole script: its parts stand in the order in which they build on each other."""
     folder = Path(__file__).parent
@@ -97,6 +101,8 @@ class Decisions:
         except (StateUnavailable, asyncio.CancelledError):
             if kept:
                 self._unanswered[asked] = name
+                if len(self._unanswered) > _UNANSWERED:
+                    del self._unanswered[next(iter(self._unanswered))]  # the oldest
             raise
 
     async def _run(self, command: str, name: str, arguments: dict[str, Any], now: float) -> Answer:

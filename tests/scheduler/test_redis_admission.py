@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
@@ -21,6 +22,7 @@ from bus.redis.connection import RedisAddress, redis_client
 from scheduler.admission import BreakerChange, CallEnd, Joined
 from scheduler.errors import QueueFull
 from scheduler.policy import AdmissionPolicy
+from scheduler.redis import script as script_module
 from scheduler.redis.admission import RedisAdmission
 from scheduler.redis.script import Answer, Decisions, SharedPolicy
 from tests.scheduler.asks import ask
@@ -302,3 +304,43 @@ async def test_what_was_known_of_the_room_is_soon_asked_again(slots: SharedSlots
     await one.room(TenantId("tenant"), Priority.INTERACTIVE, 0.05)
     with pytest.raises(QueueFull):
         await one.room(TenantId("tenant"), Priority.INTERACTIVE, 0.1)
+
+
+async def test_a_state_that_begins_anew_again_and_again_is_one_that_cannot_be_used(
+    slots: SharedSlots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admission = await slots.instance(AdmissionPolicy())
+    asked: list[str] = []
+
+    async def anew(decisions: Decisions, command: str, *_: object) -> Answer:
+        asked.append(command)
+        return Answer(epoch=f"epoch {len(asked)}", decided=msgspec.Raw(b""), done=command == "register" and registers)
+
+    monkeypatch.setattr(Decisions, "_run", anew)
+    for registers in (False, True):  # noqa: B007 - `anew` reads it
+        for decided in (admission.grant, admission.next_wakeup):
+            with pytest.raises(StateUnavailable):
+                await decided(0.0)
+    assert len(asked) < 50
+
+
+async def test_only_so_many_lost_answers_are_remembered(
+    slots: SharedSlots, losing: Losing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script_module, "_UNANSWERED", 2)
+    admission = await slots.instance(AdmissionPolicy())
+    names: dict[str, list[str]] = {}
+    run = Decisions._run
+
+    async def named(decisions: Decisions, command: str, name: str, arguments: dict[str, Any], now: float) -> Answer:
+        names.setdefault(arguments.get("request", ""), []).append(name)
+        return await run(decisions, command, name, arguments, now)
+
+    monkeypatch.setattr(Decisions, "_run", named)
+    losing.answers = 3
+    for request_id in ("a", "b", "c"):
+        with pytest.raises(StateUnavailable):
+            await admission.leave(RequestId(request_id), 0.0)
+    for request_id in ("a", "b", "c"):
+        await admission.leave(RequestId(request_id), 1.0)
+    assert [len(set(names[request_id])) for request_id in ("a", "b", "c")] == [2, 1, 1]

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from bus.errors import LogUnavailable, StateUnavailable
-from bus.events import Downtime, Enqueued, Event, EventData, Recorded, Scheduled, Started
+from bus.errors import LogUnavailable
+from bus.events import Downtime, Enqueued, Event, Recorded
 from bus.fold import RequestState, RequestStatus
-from bus.ids import CallId, EventId, PayerId
+from bus.ids import EventId, PayerId
 from bus.memory_log import MemoryLog
 from scheduler.admission import RENEWAL_SECONDS, BreakerState, Renewal
-from scheduler.memory_admission import MemoryAdmission
-from scheduler.upkeep import SWEEP_SECONDS, Upkeep
-from tests.scheduler.world import LEASE_SECONDS, PAYER, World, living
-from tests.virtual_time import VirtualClock, run_virtually
-
-DEAD = CallId("call of a dead worker")
+from tests.scheduler.keeping import LOST, kept, under_way
+from tests.scheduler.world import LEASE_SECONDS, PAYER, World
+from tests.virtual_time import run_virtually
 
 
 class FailingLog(MemoryLog):
@@ -35,95 +29,8 @@ class FailingLog(MemoryLog):
         return await super().append(events)
 
 
-class ToldAdmission(MemoryAdmission):
-    """As shared admission is: others' calls are told to whoever renews, and what it knows may be lost."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.renewals: list[Renewal] = []
-        self.away = False
-        self.vouched = 0
-
-    async def renew(self, now: float) -> Renewal:
-        self._refuse()
-        return self.renewals.pop(0) if self.renewals else await super().renew(now)
-
-    async def hold(self, *arguments: Any) -> None:
-        self._refuse()
-        await super().hold(*arguments)
-
-    async def vouch(self, now: float) -> None:
-        self._refuse()
-        self.vouched += 1
-        await super().vouch(now)
-
-    def _refuse(self) -> None:
-        if self.away:
-            raise StateUnavailable("Redis is away.")
-
-
-class Kept:
-    """A world, and the upkeep that runs in it."""
-
-    def __init__(self, world: World, admission: ToldAdmission) -> None:
-        self.world = world
-        self.admission = admission
-        self.whole = True
-        self.upkeep = Upkeep(
-            log=world.log,
-            requests=world.log,
-            journal=world.journal,
-            admission=admission,
-            dispatcher=world.dispatcher,
-            views_whole=self._whole,
-            clock=world.clock,
-        )
-
-    async def _whole(self) -> bool:
-        return self.whole
-
-    async def open_requests(self) -> int:
-        return len([state async for state in self.world.log.open_requests()])
-
-    async def left(self, *steps: EventData, **options: Any) -> RequestState:
-        """A request of another process, which died after these steps."""
-        state = await self.world.record_submitted(**{"deadline_seconds": 500, **options})
-        for data in steps:
-            await self.world.write_as_another(state, data)
-        return state
-
-
-@asynccontextmanager
-async def kept(log: MemoryLog | None = None) -> AsyncIterator[Kept]:
-    """The first restoring and the first sweep are over."""
-    async with living(log or MemoryLog("epoch"), VirtualClock(), admission_type=ToldAdmission) as world:
-        assert isinstance(world.admission, ToldAdmission)
-        keeping = Kept(world, world.admission)
-        running = asyncio.create_task(keeping.upkeep.run())
-        await world.clock.sleep(1)
-        try:
-            yield keeping
-            if running.done():
-                running.result()
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-
-def under_way(world: World, lease_seconds: float = LEASE_SECONDS) -> tuple[EventData, ...]:
-    lease = world.clock.now() + timedelta(seconds=lease_seconds)
-    return (
-        Enqueued(payer_id=PAYER),
-        Scheduled(payer_id=PAYER, call_id=DEAD, lease_expires_at=lease),
-        Started(payer_id=PAYER, call_id=DEAD, lease_expires_at=lease),
-    )
-
-
 def abandoned(*states: RequestState) -> Renewal:
     return Renewal(state_lost=False, abandoned=tuple(state.request_id for state in states))
-
-
-LOST = Renewal(state_lost=True, abandoned=())
 
 
 def test_requests_whose_worker_fell_silent_get_another_attempt() -> None:
@@ -259,73 +166,16 @@ def test_a_request_that_ends_while_restoring_keeps_the_slot_of_its_call() -> Non
     run_virtually(main())
 
 
-def test_one_that_was_accepted_and_never_queued_is_queued_by_the_sweep() -> None:
-    async def main() -> None:
-        async with kept() as keeping:
-            state = await keeping.left()
-            await keeping.world.clock.sleep(10)
-            assert await keeping.world.types(state) == ["submitted"]  # whoever accepted it may be on it
-            await keeping.world.clock.sleep(2 * SWEEP_SECONDS)
-            assert await keeping.world.status(state) is RequestStatus.COMPLETED
-
-    run_virtually(main())
-
-
-def test_one_that_waits_and_is_in_no_queue_is_queued_by_the_sweep() -> None:
-    async def main() -> None:
-        async with kept() as keeping:
-            state = await keeping.left(Enqueued(payer_id=PAYER))
-            await keeping.world.clock.sleep(2 * SWEEP_SECONDS)
-            assert await keeping.world.status(state) is RequestStatus.COMPLETED
-
-    run_virtually(main())
-
-
-def test_a_call_that_outlived_its_lease_by_far_is_made_again_by_the_sweep() -> None:
-    async def main() -> None:
-        async with kept() as keeping:
-            state = await keeping.left(*under_way(keeping.world))
-            await keeping.world.clock.sleep(LEASE_SECONDS)
-            assert await keeping.world.status(state) is RequestStatus.STARTED
-            await keeping.world.clock.sleep(2 * SWEEP_SECONDS)
-            assert await keeping.world.status(state) is RequestStatus.COMPLETED
-            assert (await keeping.world.events(state))[-1].attempt == 2
-
-    run_virtually(main())
-
-
-def test_one_whose_deadline_passed_unnoticed_is_ended_by_the_sweep() -> None:
+def test_a_slot_is_held_for_no_longer_than_a_lease_whatever_a_wall_clock_made_of_it() -> None:
     async def main() -> None:
         async with kept() as keeping:
             world = keeping.world
-            keeping.whole = False
-            state = await keeping.left(Enqueued(payer_id=PAYER), deadline_seconds=5)
-            await world.clock.sleep(3 * SWEEP_SECONDS)
-            assert await world.status(state) is RequestStatus.TIMEOUT
-
-    run_virtually(main())
-
-
-def test_a_request_that_moved_on_behind_the_sweeps_back_keeps_its_call() -> None:
-    """Views are late: what stands still in them may be called by now, and is not called again."""
-
-    class Late(MemoryLog):
-        shown: RequestState | None = None
-
-        async def open_requests(self) -> AsyncIterator[RequestState]:
-            if self.shown is not None:
-                yield self.shown
-
-    async def main() -> None:
-        log = Late("epoch")
-        async with kept(log) as keeping:
-            state = log.shown = await keeping.left()
-            await keeping.world.clock.sleep(16)
-            for data in under_way(keeping.world):
-                await keeping.world.write_as_another(state, data)
-            await keeping.world.clock.sleep(2 * SWEEP_SECONDS)
-            assert await keeping.world.types(state) == ["submitted", "enqueued", "scheduled", "started"]
-            assert keeping.world.payer.calls == []
+            await keeping.left(*under_way(world, lease_seconds=3600 + LEASE_SECONDS), deadline_seconds=8000)
+            keeping.admission.renewals.append(LOST)
+            await world.clock.sleep(RENEWAL_SECONDS + 1)
+            assert (await world.dispatcher.status()).held == 1
+            await world.clock.sleep(LEASE_SECONDS)
+            assert (await world.dispatcher.status()).held == 0
 
     run_virtually(main())
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from bus.events import Enqueued, Scheduled, Started
+import pytest
+
+from bus.errors import StateUnavailable
+from bus.events import Enqueued, Event, EventType, Recorded, Scheduled, Started
 from bus.fold import RequestState, RequestStatus
 from bus.ids import CallId, RequestId
 from bus.memory_log import MemoryLog
-from scheduler.admission import Ask
+from scheduler.admission import Ask, CallEnd, Settled
+from scheduler.memory_admission import MemoryAdmission
 from tests.scheduler.world import PAYER, World, living
 from tests.virtual_time import VirtualClock, run_virtually
 
@@ -97,7 +101,7 @@ def test_calls_that_do_not_end_in_time_are_handed_over_with_their_slots_held() -
             await world.clock.sleep(1)
 
             assert await world.worker.drain(5) == 1
-            assert await world.worker.hand_over() == 1
+            assert await world.worker.hand_over() == 0
 
             assert await world.status(state) is RequestStatus.ENQUEUED
             last = (await world.events(state))[-1]
@@ -106,6 +110,74 @@ def test_calls_that_do_not_end_in_time_are_handed_over_with_their_slots_held() -
             assert (status.held, sum(each.waiting for each in status.classes)) == (1, 1)
             await world.clock.sleep(100)  # it makes no more calls itself
             assert await world.status(state) is RequestStatus.ENQUEUED
+
+    run_virtually(main())
+
+
+class Away(MemoryAdmission):
+    """Ends no call while it is away."""
+
+    away = False
+
+    async def settle(self, call_id: CallId, end: CallEnd, now: float) -> Settled:
+        if self.away:
+            raise StateUnavailable("Redis is away.")
+        return await super().settle(call_id, end, now)
+
+
+def test_what_cannot_be_handed_over_in_time_is_told() -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock(), admission_type=Away) as world:
+            assert isinstance(world.admission, Away)
+            world.payer.seconds = 60
+            for name in ("Doe", "Roe"):
+                await world.submit(name=name, deadline_seconds=500)
+            await world.clock.sleep(1)
+            world.admission.away = True
+            assert await world.worker.drain(5) == 2
+            assert await world.worker.hand_over() == 2
+
+    run_virtually(main())
+
+
+class SlowToStart(MemoryLog):
+    """Takes its time for what says that a call is made."""
+
+    clock: VirtualClock
+
+    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+        if events and events[-1].type is EventType.STARTED:
+            await self.clock.sleep(3)
+        return await super().append(events)
+
+
+@pytest.mark.parametrize("drain_seconds", [0, 10])
+def test_a_call_that_is_not_sent_when_draining_begins_is_given_back_and_its_slot_freed(drain_seconds: int) -> None:
+    async def main() -> None:
+        log, clock = SlowToStart("epoch"), VirtualClock()
+        log.clock = clock
+        async with living(log, clock) as world:
+            state = await world.submit(deadline_seconds=500)
+            await clock.sleep(1)  # granted
+            await world.worker.drain(drain_seconds)
+            assert await world.worker.hand_over() == 0
+            assert world.payer.calls == []
+            assert await world.status(state) is RequestStatus.ENQUEUED
+            status = await world.dispatcher.status()
+            assert (status.held, sum(each.waiting for each in status.classes)) == (0, 1)
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_worker_that_is_ended_just_as_something_changes_ends(turns: int) -> None:
+    async def main() -> None:
+        async with living(MemoryLog("epoch"), VirtualClock()) as world:
+            await world.submit()
+            await world.clock.sleep(1)
+            world.dispatcher.changed.set()
+            for _ in range(turns):
+                await asyncio.sleep(0)
 
     run_virtually(main())
 

@@ -13,7 +13,7 @@ from bus.ids import random_id
 from bus.redis.connection import RedisAddress, redis_client
 from bus.redis.keys import RedisKeys
 from bus.sealing import PlainSealer, TenantSealer
-from warming.cache import CoverageCache
+from warming.cache import CoverageCache, NotedCache
 from warming.memory_cache import MemoryCache
 from warming.redis_cache import RedisCoverageCache
 from warming.sqlite_cache import SqliteCache
@@ -35,25 +35,11 @@ async def redis_cache(url: str, *, capacity: int = 3, sealed: bool = False) -> A
             await redis.delete(key)
 
 
-@pytest.fixture(
-    params=[
-        "memory",
-        "sqlite",
-        "sqlite without memory before it",
-        "sqlite, sealed",
-        pytest.param("redis", marks=pytest.mark.services),
-        pytest.param("redis, sealed", marks=pytest.mark.services),
-    ]
-)
-async def cache(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[CoverageCache]:
-    """Room for three entries."""
-    kind: str = request.param
+@asynccontextmanager
+async def own_cache(kind: str, path: Path) -> AsyncIterator[NotedCache]:
+    """A cache of one process."""
     if kind == "memory":
         yield MemoryCache(capacity=3)
-        return
-    if kind.startswith("redis"):
-        async with redis_cache(request.getfixturevalue("redis_url"), sealed="sealed" in kind) as redis:
-            yield redis
         return
     sqlite = await SqliteCache.open(
         path,
@@ -64,3 +50,31 @@ async def cache(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[Cov
     )
     yield sqlite
     await sqlite.close()
+
+
+OWN = ["memory", "sqlite", "sqlite without memory before it", "sqlite, sealed"]
+
+
+@pytest.fixture(
+    params=[
+        *OWN,
+        pytest.param("redis", marks=pytest.mark.services),
+        pytest.param("redis, sealed", marks=pytest.mark.services),
+    ]
+)
+async def cache(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[CoverageCache]:
+    """Room for three entries."""
+    kind: str = request.param
+    if kind.startswith("redis"):
+        async with redis_cache(request.getfixturevalue("redis_url"), sealed="sealed" in kind) as redis:
+            yield redis
+    else:
+        async with own_cache(kind, path) as own:
+            yield own
+
+
+@pytest.fixture(params=OWN)
+async def noted_cache(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[NotedCache]:
+    """The same, of those that note how far they have come."""
+    async with own_cache(request.param, path) as own:
+        yield own

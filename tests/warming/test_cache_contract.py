@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests.warming.answers import ACME, GLOBEX, NOON, answer
-from warming.cache import CoverageCache
+from warming.cache import CoverageCache, NotedCache
 
 
 async def test_an_unknown_question_has_no_answer(cache: CoverageCache) -> None:
@@ -96,9 +96,9 @@ async def test_what_was_obtained_before_a_time_is_deleted(cache: CoverageCache) 
 
 @pytest.mark.parametrize("positions", [(5, 9), (9, 5), (9, 9)])
 async def test_the_position_starts_at_nothing_and_never_goes_back(
-    cache: CoverageCache, positions: tuple[int, int]
+    noted_cache: NotedCache, positions: tuple[int, int]
 ) -> None:
-    assert await cache.position() == 0
+    assert await noted_cache.position() == 0
     for position in positions:
-        await cache.advance(position)
-    assert await cache.position() == 9
+        await noted_cache.advance(position)
+    assert await noted_cache.position() == 9

@@ -13,10 +13,10 @@ from bus.events import Answered, Cancelled, Completed, Event, EventData, Failed,
 from bus.failure import Failure, FailureKind
 from bus.ids import CallId, EventId, MemberId, PayerId, TenantId
 from tests.warming.answers import ACME, GLOBEX, NOON, answer
-from warming.cache import CoverageCache
+from warming.cache import CoverageCache, NotedCache
 from warming.errors import CacheUnavailable
 from warming.memory_cache import MemoryCache
-from warming.view import CoverageView
+from warming.view import CoverageAnswers, CoverageView
 
 AETNA = PayerId("60054")
 
@@ -43,13 +43,25 @@ def answered(question_key: str, coverage: Coverage | None) -> Answered:
 
 
 async def test_answers_waited_for_and_not_waited_for_are_cached(cache: CoverageCache) -> None:
-    view = CoverageView(cache)
-    await view.take(
+    await CoverageAnswers(cache).take(
         [recorded(3, completed("q1", answer(1))), recorded(8, answered("q2", answer(2)), tenant_id=GLOBEX)],
     )
     assert await cache.get(ACME, "q1") == answer(1)
     assert await cache.get(GLOBEX, "q2") == answer(2)
-    assert await cache.position() == 8
+
+
+async def test_where_it_is_noted_how_far_the_cache_has_come_it_is_noted_behind_the_answers(
+    noted_cache: NotedCache,
+) -> None:
+    await CoverageView(noted_cache).take([recorded(3, completed("q1", answer(1))), recorded(8, answered("q2", None))])
+    assert await noted_cache.get(ACME, "q1") == answer(1)
+    assert await noted_cache.position() == 8
+
+
+async def test_nothing_but_answers_is_kept_where_many_partitions_have_many_positions() -> None:
+    cache = MemoryCache()
+    await CoverageAnswers(cache).take([recorded(3, completed("q1", answer(1)))])
+    assert await cache.position() == 0
 
 
 async def test_what_is_no_coverage_is_not_cached() -> None:
@@ -117,3 +129,14 @@ async def test_a_cache_that_cannot_be_written_holds_nobody_up_and_the_next_start
     assert [line["event"] for line in lines] == ["coverage_cache_misses_answers"]
     assert await cache.get(ACME, "q3") == answer()
     assert await cache.position() == 0
+
+
+@pytest.mark.parametrize("view_type", [CoverageAnswers, CoverageView])
+async def test_each_outage_is_told_once(view_type: type[CoverageAnswers | CoverageView]) -> None:
+    cache = FullDisk()
+    view = view_type(cache)
+    with capture_logs() as lines:
+        for position, full in enumerate((True, True, False, True, True)):
+            cache.full = full
+            await view.take([recorded(position, completed("q", answer()))])
+    assert [line["event"] for line in lines] == ["coverage_cache_misses_answers"] * 2

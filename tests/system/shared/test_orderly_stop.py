@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.system.program import FOLLOW, close_code, question, subscribe
+from tests.system.program import FOLLOW, close_code, free_port, question, subscribe
 from tests.system.shared.cluster import cluster, own_redis
 from tests.system.shared.roaming import MEMBER_EVENTS, items_of
 from tests.system.shared.truth import truth
@@ -84,3 +84,20 @@ async def test_a_worker_ends_its_calls_or_hands_them_over(tmp_path: Path, kafka_
     assert told.endings[long] == 1
     assert told.states[long].attempt == 2
     assert stats["max_in_flight"] <= 15
+
+
+@pytest.mark.parametrize("role", ["serve", "worker"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_during_the_start_is_orderly_too(
+    tmp_path: Path, kafka_address: str, role: str, number: signal.Signals
+) -> None:
+    away = f"redis://127.0.0.1:{free_port()}/0"  # so that the start waits for what instances share
+    async with cluster(tmp_path, kafka_address, away, drain_seconds="1") as together:
+        starting = await together.new(role).start(ready=False)
+        async with asyncio.timeout(60):
+            while "not_renewed" not in starting.written():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert starting.process is not None
+        assert await starting.process.stop(number) == 0
+        assert "Ready at" not in starting.written()
+        assert "Traceback" not in starting.written()
