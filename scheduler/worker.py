@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import structlog
 
 from bus.clock import Clock
-from bus.errors import LogUnavailable, StateUnavailable
+from bus.errors import EventTooLarge, LogUnavailable, StateUnavailable
 from bus.events import Answered, Downtime
 from bus.failure import Failure, FailureKind
 from bus.fold import RequestState
@@ -32,6 +32,11 @@ from scheduler.tasks import Tasks
 
 _CALL_FAILED: Final = Failure(
     code="INTERNAL", kind=FailureKind.INTERNAL, message="The call failed by a fault of ours. Operators were told."
+)
+_TOO_LARGE: Final = Failure(
+    code="ANSWER_TOO_LARGE",
+    kind=FailureKind.INTERNAL,
+    message="The payer's answer is larger than can be kept. Operators can let the log take larger events.",
 )
 _HAND_OVER_SECONDS: Final = 5.0
 """Redis and Kafka take milliseconds for it; where they are away, a stop does not wait for them."""
@@ -218,6 +223,15 @@ class Worker:
         await self._dispatcher.offer_again(again, AGAIN_SECONDS)
 
     async def _conclude(
+        self, grant: Grant, leader: RequestState, outcome: Outcome, waiters: Sequence[RequestId]
+    ) -> None:
+        try:
+            await self._write_end(grant, leader, outcome, waiters)
+        except EventTooLarge:
+            _logger.error("answer_too_large", request_id=leader.request_id)
+            await self._write_end(grant, leader, Rejection(failure=_TOO_LARGE), waiters)
+
+    async def _write_end(
         self, grant: Grant, leader: RequestState, outcome: Outcome, waiters: Sequence[RequestId]
     ) -> None:
         still_open = await self._journal.still_open(waiters)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from bus.errors import StateUnavailable
-from bus.events import Enqueued, Event, EventType, Recorded, Scheduled, Started
+from bus.errors import EventTooLarge, StateUnavailable
+from bus.events import Answered, Completed, Enqueued, Event, EventType, Failed, Recorded, Scheduled, Started
 from bus.fold import RequestState, RequestStatus
 from bus.ids import CallId, RequestId
 from bus.memory_log import MemoryLog
@@ -47,6 +47,36 @@ def test_one_that_is_granted_before_it_is_told_to_wait_is_called_at_once() -> No
             await world.clock.sleep(10)
             assert await world.types(state) == WHOLE
             assert len(world.payer.calls) == 1
+
+    run_virtually(main())
+
+
+class SmallLog(MemoryLog):
+    """Takes no coverage."""
+
+    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+        if any(isinstance(event.data, Completed | Answered) and event.data.coverage is not None for event in events):
+            raise EventTooLarge("An event is larger than the log takes.")
+        return await super().append(events)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_an_answer_that_is_too_large_to_keep_is_a_failure_and_is_not_asked_for_again(cancelled: bool) -> None:
+    async def main() -> None:
+        async with living(SmallLog("epoch"), VirtualClock()) as world:
+            state = await world.submit()
+            await asyncio.sleep(0.01)
+            if cancelled:
+                await world.dispatcher.cancel(state)
+            await world.clock.sleep(10)
+            last = (await world.events(state))[-1].data
+            if cancelled:
+                [answered] = [event.data for event in await world.all_of(EventType.ANSWERED)]
+                assert isinstance(answered, Answered) and answered.coverage is None
+            else:
+                assert isinstance(last, Failed) and last.failure.code == "ANSWER_TOO_LARGE"
+            assert len(world.payer.calls) == 1
+            assert (await world.admission.status(world.clock.monotonic())).held == 0
 
     run_virtually(main())
 
