@@ -2,20 +2,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from itertools import product
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from bus.errors import StateUnavailable
-from bus.events import CacheMode, Priority, Purpose, Topic
+from bus.events import CacheMode, Priority
 from bus.fold import RequestStatus
-from bus.ids import EventId, MemberId, TenantId, derived_id
+from bus.ids import MemberId
 from delivery.caller import Caller, Role
-from resolvers.answers import CoverageSource
 from resolvers.refusal import Invalid, RefusalReason, Refused
-from resolvers.submission import Accepted, Answered
+from resolvers.submission import Accepted
 from tests.resolvers.world import (
     AETNA,
     FRESH_SECONDS,
@@ -186,112 +183,6 @@ def test_a_log_that_is_away_refuses_and_names_no_file() -> None:
 # Idempotency
 
 
-def test_a_retry_with_the_same_key_gives_the_same_request() -> None:
-    async def scenario(world: World) -> None:
-        first = accepted(await world.submit(idempotency_key="k"))
-        await world.clock.sleep(1.5)
-        again = accepted(await world.submit(idempotency_key="k"))
-        assert again.request_id == first.request_id
-        assert again.status is RequestStatus.STARTED
-        assert len(await world.requests()) == 1
-
-    in_world(scenario)
-
-
-def test_a_retry_that_views_behind_the_log_do_not_know_gives_the_same_request() -> None:
-    async def scenario(world: World) -> None:
-        first = accepted(await world.submit(idempotency_key="k"))
-        world.log.late = True
-        assert accepted(await world.submit(idempotency_key="k")).request_id == first.request_id
-        changed = await world.submit(idempotency_key="k", deadline_seconds=119)
-        refused(changed, RefusalReason.IDEMPOTENCY_CONFLICT)
-        world.log.late = False
-        assert len(await world.requests()) == 1
-
-    in_world(scenario)
-
-
-def test_a_retry_after_midnight_is_the_same_submission_though_it_named_no_date() -> None:
-    async def scenario(world: World) -> None:
-        first = accepted(await world.submit(idempotency_key="k"))
-        await world.clock.sleep(20 * 3600)
-        assert accepted(await world.submit(idempotency_key="k")).request_id == first.request_id
-
-    in_world(scenario)
-
-
-def test_a_retry_is_known_again_before_the_cache_is_asked() -> None:
-    async def scenario(world: World) -> None:
-        first = accepted(await world.submit(idempotency_key="k"))
-        await world.put(1)
-        assert accepted(await world.submit(idempotency_key="k")).request_id == first.request_id
-
-    in_world(scenario)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"subscriber": person(last_name="Reyes")},
-        {"payer_id": "CIGNA"},
-        {"cache_mode": CacheMode.REQUIRE_FRESH},
-        {"deadline_seconds": 119},
-        {"service_type_codes": ("35",)},
-    ],
-)
-def test_the_same_key_for_another_submission_is_a_conflict(changes: dict[str, Any]) -> None:
-    async def scenario(world: World) -> None:
-        await world.submit(idempotency_key="k")
-        refused(await world.submit(idempotency_key="k", **changes), RefusalReason.IDEMPOTENCY_CONFLICT)
-        assert len(await world.requests()) == 1
-
-    in_world(scenario)
-
-
-def test_keys_belong_to_their_caller_and_tenant() -> None:
-    async def scenario(world: World) -> None:
-        callers = [member(), service(), member(MEMBER, OTHER_TENANT), service(OTHER_TENANT)]
-        ids = {accepted(await world.submit(who, idempotency_key="k")).request_id for who in callers}
-        assert len(ids) == 4
-
-    in_world(scenario)
-
-
-def test_many_concurrent_retries_make_one_request() -> None:
-    async def scenario(world: World) -> None:
-        results = await asyncio.gather(*(world.submit(idempotency_key="k") for _ in range(50)))
-        assert len({accepted(result).request_id for result in results}) == 1
-        assert len(await world.requests()) == 1
-
-    in_world(scenario)
-
-
-def test_of_concurrent_submissions_with_one_key_the_first_wins_and_the_others_conflict() -> None:
-    async def scenario(world: World) -> None:
-        names = [f"Name{chr(97 + n)}" for n in range(10)]
-        results = await asyncio.gather(
-            *(world.submit(service(), subscriber=person(last_name=name), idempotency_key="k") for name in names)
-        )
-        assert sum(isinstance(result, Accepted) for result in results) == 1
-        conflicts = [result for result in results if isinstance(result, Refused)]
-        assert {result.reason for result in conflicts} == {RefusalReason.IDEMPOTENCY_CONFLICT}
-        assert len(await world.requests()) == 1
-
-    in_world(scenario)
-
-
-def test_a_key_whose_request_is_another_tenants_by_chance_is_a_conflict() -> None:
-    async def scenario(world: World) -> None:
-        asker = service()
-        await world.submit(asker)
-        (first, *_) = await world.log.read(Topic.RTE, after=0, limit=1)
-        taken = derived_id("submit", asker.tenant_id, asker.subject, "k")
-        await world.log.append([replace(first.event, id=EventId("x"), subject=taken, tenant_id=TenantId("other"))])
-        refused(await world.submit(asker, idempotency_key="k"), RefusalReason.IDEMPOTENCY_CONFLICT)
-
-    in_world(scenario)
-
-
 @pytest.mark.parametrize("key", [None, "k"])
 def test_without_the_view_of_requests_members_are_served_all_the_same(key: str | None) -> None:
     async def away(*_: Any) -> Any:
@@ -301,23 +192,6 @@ def test_without_the_view_of_requests_members_are_served_all_the_same(key: str |
         world.log.states = away  # type: ignore[method-assign, assignment] # as with views in Redis
         world.log.people_asked_about = away  # type: ignore[method-assign, assignment] # the same
         assert isinstance(await world.submit(idempotency_key=key), Accepted)
-
-    in_world(scenario)
-
-
-def test_nobody_waits_for_certainty_about_a_request_that_is_most_likely_new() -> None:
-    """Over Redis that takes a question to Kafka, and seconds while Kafka is away; the append settles races."""
-
-    async def certain(*_: Any) -> Any:
-        raise AssertionError("The view was asked for certainty.")
-
-    async def scenario(world: World) -> None:
-        world.log.get = certain  # type: ignore[method-assign, assignment]
-        first = accepted(await world.submit(idempotency_key="k"))
-        assert accepted(await world.submit(idempotency_key="k")).request_id == first.request_id
-        await world.put(FRESH_SECONDS + 1)
-        results = [await world.submit(service()) for _ in range(2)]
-        assert results[0].refresh.state.request_id == results[1].refresh.state.request_id
 
     in_world(scenario)
 
@@ -376,111 +250,6 @@ _EXPECTED = {
     (CacheMode.PREFER_CACHE, "fresh"): "answer",
     (CacheMode.PREFER_CACHE, "stale"): "answer",
 }
-
-
-@pytest.mark.parametrize(("mode", "entry"), list(product(CacheMode, _AGES)))
-def test_each_mode_takes_from_the_cache_what_the_table_says(mode: CacheMode, entry: str) -> None:
-    async def scenario(world: World) -> None:
-        age_seconds = _AGES[entry]
-        if age_seconds is not None:
-            await world.put(age_seconds)
-        result = await world.submit(cache_mode=mode)
-        requests = await world.requests()
-        match _EXPECTED.get((mode, entry), "submit"):
-            case "submit":
-                assert [request.request_id for request in requests] == [accepted(result).request_id]
-                assert requests[0].purpose is Purpose.ASKED
-            case "answer":
-                assert isinstance(result, Answered)
-                assert result.refresh is None
-                assert requests == []
-            case "answer and refresh":
-                assert isinstance(result, Answered)
-                assert result.refresh is not None
-                assert [request.request_id for request in requests] == [result.refresh.state.request_id]
-                assert requests[0].purpose is Purpose.REFRESH
-                assert requests[0].priority is Priority.BACKGROUND
-        if isinstance(result, Answered):
-            assert result.coverage.source is CoverageSource.CACHE
-            assert result.coverage.age_seconds == age_seconds
-            assert world.submits() == {"answered": 1}
-
-    in_world(scenario)
-
-
-def test_fifty_readers_of_a_stale_answer_make_one_refresh() -> None:
-    async def scenario(world: World) -> None:
-        await world.put(FRESH_SECONDS + 1)
-        results = await asyncio.gather(*(world.submit(service()) for _ in range(50)))
-        ids = {result.refresh.state.request_id for result in results}
-        assert len(ids) == 1
-        assert len(await world.requests()) == 1
-        await world.clock.sleep(10)
-        result = await world.submit()
-        assert isinstance(result, Answered)
-        assert result.refresh is None
-        assert result.coverage.age_seconds < 10
-        assert world.scheduler.payer.calls == list(ids)
-
-    in_world(scenario)
-
-
-def test_a_refresh_still_open_from_the_bucket_before_is_joined() -> None:
-    async def scenario(world: World) -> None:
-        world.scheduler.payer.seconds = 100_000
-        await world.put(FRESH_SECONDS + 1)
-        await world.clock.sleep(595)  # the tests' day begins on a bucket's edge
-        first = await world.submit()
-        await world.clock.sleep(10)
-        second = await world.submit()
-        assert second.refresh.state.request_id == first.refresh.state.request_id
-        assert len(await world.requests()) == 1
-
-    in_world(scenario)
-
-
-def test_a_refresh_that_failed_is_not_repeated_before_its_bucket_ends() -> None:
-    from tests.scheduler.world import rejection
-
-    async def scenario(world: World) -> None:
-        world.scheduler.payer.script = [rejection()]
-        await world.put(FRESH_SECONDS + 1)
-        await world.submit()
-        await world.clock.sleep(60)
-        result = await world.submit()
-        assert isinstance(result, Answered)
-        assert result.refresh is None
-        assert len(await world.requests()) == 1
-        await world.clock.sleep(600)
-        result = await world.submit()
-        assert result.refresh is not None
-        assert len(await world.requests()) == 2
-
-    in_world(scenario)
-
-
-@pytest.mark.parametrize("trouble", ["full", "away"])
-def test_a_refresh_that_cannot_start_does_not_hinder_the_answer(trouble: str) -> None:
-    async def scenario(world: World) -> None:
-        await world.put(FRESH_SECONDS + 1)
-        if trouble == "full":
-            world.fill_queue()
-        world.log.away = trouble == "away"
-        result = await world.submit()
-        assert isinstance(result, Answered)
-        assert result.refresh is None
-
-    in_world(scenario)
-
-
-def test_the_cache_never_answers_with_what_another_member_or_tenant_brought() -> None:
-    async def scenario(world: World) -> None:
-        await world.put(1)
-        accepted(await world.submit(member("m-2"), member_id="m-2"))
-        accepted(await world.submit(member(MEMBER, OTHER_TENANT)))
-        assert isinstance(await world.submit(), Answered)
-
-    in_world(scenario)
 
 
 def test_the_question_is_recorded_with_every_default_filled_in() -> None:
