@@ -114,6 +114,12 @@ class Metrics:
             ["topic"],
             registry=self.registry,
         )
+        self.reader_broker_failures = Counter(
+            "covey_reader_broker_failures_total",
+            "Times that a broker could not be read, by the kind of error; leaders that move are none.",
+            ["error"],
+            registry=self.registry,
+        )
         self.internal_errors = Counter(
             "covey_internal_errors_total",
             "Unexpected exceptions, masked to callers.",

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, LeaderNotAvailableError, OffsetOutOfRangeError, for_code
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, OffsetOutOfRangeError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
-from aiokafka.record.memory_records import MemoryRecords
 from msgspec import Struct
 
 from bus.errors import LogUnavailable
+from bus.kafka.batches import check, decoded
 from bus.kafka.metadata import TopicFacts, topic_facts
 from bus.kafka.starting import Starting
 
@@ -72,7 +72,9 @@ class KafkaClient:
         return await self._offsets(partitions, _OLDEST)
 
     async def fetch(self, partition: TopicPartition, offset: int) -> Fetched:
-        """The next records from `offset` on, as soon as there are any."""
+        """The next records from `offset` on, as soon as there are any; none where nothing stands there but what is no
+        record. Also raises LogCorrupt.
+        """
 
         async def ask(client: AIOKafkaClient) -> Fetched:
             while True:
@@ -85,9 +87,10 @@ class KafkaClient:
                     oldest = (await self._offsets_of(client, [partition], _OLDEST))[partition]
                 if code == OffsetOutOfRangeError.errno and offset < oldest:
                     return Fetched(records=(), next_offset=oldest, oldest_offset=oldest)
-                _check(code)
-                if records := _records(encoded, offset):
-                    return Fetched(records=records, next_offset=records[-1].offset + 1, oldest_offset=oldest)
+                check(code)
+                found = decoded(encoded, offset)
+                if found.next_offset > offset:
+                    return Fetched(records=found.records, next_offset=found.next_offset, oldest_offset=oldest)
                 await asyncio.sleep(_PAUSE_SECONDS)
 
         fetched: Fetched = await self._asked(ask)
@@ -114,7 +117,7 @@ class KafkaClient:
             response = await client.send(leader, OffsetRequest(-1, 0, list(topics.items())))
             for topic, facts in response.topics:
                 for number, code, _, offset in facts:
-                    _check(code)
+                    check(code)
                     found[TopicPartition(topic, number)] = offset
         return found
 
@@ -149,19 +152,3 @@ def _leader(client: AIOKafkaClient, partition: TopicPartition) -> int:
     if leader is None or leader < 0:
         raise LeaderNotAvailableError
     return leader
-
-
-def _check(code: int) -> None:
-    if code:
-        raise for_code(code)()
-
-
-def _records(encoded: bytes, offset: int) -> list[Any]:
-    """The broker sends whole batches: what stands before `offset` in the first is left out."""
-    found: list[Any] = []
-    batches = MemoryRecords(encoded)
-    while batches.has_next():
-        batch = batches.next_batch()
-        if not batch.is_control_batch:
-            found += [record for record in batch if record.offset >= offset]
-    return found

@@ -7,17 +7,17 @@ that moved, an answer those that have something.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from aiokafka import TopicPartition
-from aiokafka.client import AIOKafkaClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.errors import IncompatibleBrokerVersion, for_code
 from aiokafka.protocol.fetch import FetchRequest_v7
-from aiokafka.record.memory_records import MemoryRecords
 from msgspec import Struct
 
-from bus.errors import LogCorrupt
+from bus.kafka.batches import check, decoded
+from bus.kafka.records import Place, position_of
 
 _WAIT_MILLISECONDS: Final = 500
 _LEAST_BYTES: Final = 1
@@ -27,6 +27,10 @@ _MOST_BYTES_OF_PARTITION: Final = 256 * 1024
 _ANY_REPLICA: Final = -1
 _UNCOMMITTED: Final = 0
 _CONSUMERS_START: Final = -1
+_OWN_CONNECTION: Final = ConnectionGroup.COORDINATION
+"""A broker answers a connection's requests one after the other, and a fetch may wait: others must not wait behind it.
+aiokafka knows two connections to each broker; the second is meant for groups of consumers, and this is none."""
+_BATCH_EVENTS: Final = 512
 _SESSION_FORGOTTEN: Final = frozenset({70, 71})
 """FETCH_SESSION_ID_NOT_FOUND and INVALID_FETCH_SESSION_EPOCH: the broker was started again, or has too many."""
 
@@ -40,6 +44,14 @@ class Portion(Struct, frozen=True, kw_only=True):
     """Where the partition is read on."""
     end_offset: int
     """The offset that its next durable record will have."""
+
+
+class LeaderMoved(Exception):
+    """The broker that was asked does not lead these partitions, or not any more."""
+
+    def __init__(self, partitions: frozenset[TopicPartition]) -> None:
+        super().__init__(f"{len(partitions)} partitions have another leader.")
+        self.partitions = partitions
 
 
 class _FetchInSession:
@@ -65,7 +77,9 @@ class _FetchInSession:
 
 
 class FetchSession:
-    """The partitions of which one broker is the leader. To be used by one task, with a client of its own."""
+    """The partitions of which one broker is the leader. To be used by one task; those of one client and broker share a
+    connection, so that there should be one at a time.
+    """
 
     def __init__(self, client: AIOKafkaClient, node: int, offsets: Mapping[TopicPartition, int]) -> None:
         """`offsets` is where each partition is read from."""
@@ -79,20 +93,23 @@ class FetchSession:
     async def next(self) -> Mapping[TopicPartition, Portion]:
         """What is new, as soon as there is something, or nothing after half a second.
 
-        Raises KafkaError, such as OffsetOutOfRangeError for what was deleted and NotLeaderForPartitionError, and
-        LogCorrupt; the session is of no use any more then.
+        Raises KafkaError, such as OffsetOutOfRangeError for what was deleted, LeaderMoved and LogCorrupt; the session
+        is of no use any more then.
         """
-        response = await self._client.send(self._node, _FetchInSession(self._id, self._epoch, self._untold))
+        request = _FetchInSession(self._id, self._epoch, self._untold)
+        response = await self._client.send(self._node, request, group=_OWN_CONNECTION)
         if response.error_code in _SESSION_FORGOTTEN:
             self._begin()
             return {}
-        _check(response.error_code)
+        check(response.error_code)
+        _check_leader(response.topics)
         found: dict[TopicPartition, Portion] = {}
         for topic, partitions in response.topics:
             for number, code, end_offset, _, _, _, encoded in partitions:
-                _check(code)
+                check(code)
                 partition = TopicPartition(topic, number)
-                found[partition] = _portion(encoded, self._offsets[partition], end_offset)
+                records, next_offset = decoded(encoded, self._offsets[partition])
+                found[partition] = Portion(records=records, next_offset=next_offset, end_offset=end_offset)
         self._untold = {
             partition: portion.next_offset
             for partition, portion in found.items()
@@ -110,21 +127,39 @@ class FetchSession:
         self._untold = self._offsets.copy()
 
 
-def _check(code: int) -> None:
-    if code:
-        raise for_code(code)()
+class Stretch(NamedTuple):
+    """Neighbouring records of a place."""
+
+    place: Place
+    records: Sequence[Any]
+    reached: int
+    """The position that the place was read to with them."""
 
 
-def _portion(encoded: bytes | None, offset: int, end_offset: int) -> Portion:
-    """The broker sends whole batches: what stands before `offset` in the first is left out."""
-    found: list[Any] = []
-    next_offset = offset
-    batches = MemoryRecords(encoded or b"")
-    while batches.has_next():
-        batch = batches.next_batch()
-        if not batch.validate_crc():
-            raise LogCorrupt(f"Kafka's records from offset {next_offset} on are damaged.")
-        if not batch.is_control_batch:
-            found += [record for record in batch if record.offset >= offset]
-        next_offset = max(next_offset, batch.next_offset)
-    return Portion(records=found, next_offset=next_offset, end_offset=end_offset)
+def in_batches(portions: Mapping[Place, Portion]) -> Iterator[list[Stretch]]:
+    """Stretches of several places together, so many that the loop serves others in between."""
+    batch: list[Stretch] = []
+    for place, portion in portions.items():
+        records = portion.records
+        for first in range(0, len(records), _BATCH_EVENTS):
+            some = records[first : first + _BATCH_EVENTS]
+            batch.append(Stretch(place, some, position_of(some[-1].offset)))
+            if sum(len(stretch.records) for stretch in batch) >= _BATCH_EVENTS:
+                yield batch
+                batch = []
+        behind = position_of(portion.next_offset - 1)
+        if not records or position_of(records[-1].offset) < behind:  # what stands between is no event
+            batch.append(Stretch(place, (), behind))
+    if batch:
+        yield batch
+
+
+def _check_leader(topics: Sequence[Any]) -> None:
+    moved = frozenset(
+        TopicPartition(topic, number)
+        for topic, partitions in topics
+        for number, code, *_ in partitions
+        if for_code(code).invalid_metadata
+    )
+    if moved:
+        raise LeaderMoved(moved)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import structlog
 from aiokafka import TopicPartition
@@ -15,26 +16,31 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from bus.clock import Clock
 from bus.errors import LogUnavailable
 from bus.events import Recorded, Topic
-from bus.kafka.fetching import FetchSession, Portion
+from bus.kafka.fetching import FetchSession, LeaderMoved, Stretch, in_batches
+from bus.kafka.lateness import Lateness
 from bus.kafka.log import KafkaLog
-from bus.kafka.records import Place, offset_behind, position_of
+from bus.kafka.records import Place, offset_behind
+from bus.kafka.rests import Rests
 from bus.kafka.security import KafkaLink, client_options
 from bus.kafka.starting import Starting
 from bus.kafka.topics import topic_name
 from bus.metrics import Metrics
 from bus.reader import Sink
 
-_BATCH_EVENTS: Final = 512
 _REQUEST_MILLISECONDS: Final = 5_000
+_METADATA_MILLISECONDS: Final = 10_000
+"""A broker that the cluster gave up may not know it, and never say so: how often others are asked who leads."""
 _CHECK_SECONDS: Final = 2.0
 _LOOK_AGAIN_SECONDS: Final = 0.02
 _STALL_SECONDS: Final = 10.0
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 5.0
-_REST_SECONDS: Final = 0.2
-"""A broker that could not be read is left alone for so long, while the others are read on."""
+_UNREAD_SECONDS: Final = 0.1
+"""While a partition is read from nobody: how often to look whether it can be."""
 
 _logger = structlog.get_logger(__name__)
+
+_Trouble: TypeAlias = KafkaError | OSError | LeaderMoved
 
 
 class KafkaReader:
@@ -42,7 +48,7 @@ class KafkaReader:
 
     Brokers that come and go, and partitions that change their leader, are followed. Whatever else fails is logged,
     counted, and tried again from the same positions with a new client, after a growing pause. A watchdog does the same
-    when nothing moves though the topics grew. An async context manager: it reads while it is entered.
+    when some partition does not move though it grew. An async context manager: it reads while it is entered.
     """
 
     def __init__(
@@ -70,8 +76,9 @@ class KafkaReader:
         self._places = {partition: place for place, partition in self._partitions.items()}
         self._check_seconds = check_seconds
         self._stall_seconds = stall_seconds
-        self._progressed_at = clock.monotonic()
-        self._behind = False
+        self._lateness = Lateness(metrics, clock)
+        self._begun_at = clock.monotonic()
+        self._rests = Rests(metrics, clock)
         self._reading: asyncio.Task[None] | None = None
         self._taking = asyncio.Lock()
         self._clients = Starting()
@@ -84,8 +91,8 @@ class KafkaReader:
 
     @property
     def stalled_seconds(self) -> float:
-        """How long the topics have had more events without one being taken; 0 while there is nothing to take."""
-        return self._clock.monotonic() - self._progressed_at if self._behind else 0.0
+        """How long some partition has had more events without one being taken; 0 while there is nothing to take."""
+        return self._lateness.seconds
 
     async def caught_up(self, within_seconds: float = 0.0) -> bool:
         """Whether every event there is now was taken, or is within so long: new ones come all the time.
@@ -94,14 +101,13 @@ class KafkaReader:
         """
         ends = await self._log.ends()
         deadline = self._clock.monotonic() + within_seconds
-        while self._measure(ends) > 0:
+        while self._lateness.measure(self._positions, ends) > 0:
             if self._clock.monotonic() >= deadline:
                 return False
             await self._clock.sleep(_LOOK_AGAIN_SECONDS)
         return True
 
     async def __aenter__(self) -> Self:
-        self._progressed_at = self._clock.monotonic()
         self._tasks = {
             asyncio.create_task(self._run(), name="kafka reader"),
             asyncio.create_task(self._watch(), name="kafka reader's watchdog"),
@@ -120,6 +126,7 @@ class KafkaReader:
         backoff_seconds = _FIRST_BACKOFF_SECONDS
         while True:
             before = self._positions.copy()
+            self._begun_at = self._clock.monotonic()
             self._reading = asyncio.create_task(self._read(), name="kafka consumer")
             try:
                 await asyncio.wait({self._reading})
@@ -138,69 +145,91 @@ class KafkaReader:
             backoff_seconds = min(2 * backoff_seconds, _LONGEST_BACKOFF_SECONDS)
 
     async def _read(self) -> None:
-        client = AIOKafkaClient(**self._options, request_timeout_ms=_REQUEST_MILLISECONDS)
+        client = AIOKafkaClient(
+            **self._options, request_timeout_ms=_REQUEST_MILLISECONDS, metadata_max_age_ms=_METADATA_MILLISECONDS
+        )
         await self._clients.start(client.bootstrap, client.close)
         reading: dict[int, _OfBroker] = {}
-        resting: dict[int, float] = {}
+        asked: asyncio.Future[Any] | None = None
+        ask_at, pause = self._clock.monotonic(), _UNREAD_SECONDS
         try:
             await client.set_topics({partition.topic for partition in self._places})
             while True:
-                now = self._clock.monotonic()
-                resting = {node: until for node, until in resting.items() if until > now}
-                await self._divide(client, reading, frozenset(resting))
-                whole = sum(len(one.partitions) for one in reading.values()) == len(self._places)
-                await self._until_one_ends(reading, None if whole else _REST_SECONDS)
-                ended = [node for node, one in reading.items() if one.task.done()]
-                for node in ended:
-                    await self._judge(reading.pop(node).task)
-                    resting[node] = self._clock.monotonic() + _REST_SECONDS
-                if ended or not whole:
-                    await client.force_metadata_update()  # leaders may have moved
+                whole = await self._divide(client, reading)
+                if whole:
+                    pause = _UNREAD_SECONDS
+                elif asked is None and self._clock.monotonic() >= ask_at:
+                    # Leaders may have moved. Not waited for: a frozen broker may be the one that is asked.
+                    asked = client.force_metadata_update()
+                    ask_at, pause = self._clock.monotonic() + pause, min(2 * pause, self._check_seconds)
+                await self._until_news(reading, asked, self._check_seconds if whole else _UNREAD_SECONDS)
+                if asked is not None and asked.done():
+                    asked = None
+                for node in [node for node, one in reading.items() if one.task.done()]:
+                    await self._judge(node, reading.pop(node))
         finally:
             await _end(reading.values())
             await client.close()
 
-    async def _divide(self, client: AIOKafkaClient, reading: dict[int, _OfBroker], resting: frozenset[int]) -> None:
-        """Have every partition read from its leader, but for those of brokers that rest or are not known."""
-        led: dict[int, set[TopicPartition]] = {}
+    async def _divide(self, client: AIOKafkaClient, reading: dict[int, _OfBroker]) -> bool:
+        """Have every partition read from its leader, but for what rests; returns whether all are read.
+
+        Where no leader is known, which a broker that just began may say, whoever reads the partition goes on.
+        """
+        readers = {partition: node for node, one in reading.items() for partition in one.partitions}
+        shares: dict[int, set[TopicPartition]] = {}
         for partition in self._places:
             leader: int | None = client.cluster.leader_for_partition(partition)
-            if leader is not None and leader >= 0 and leader not in resting:
-                led.setdefault(leader, set()).add(partition)
-        leaders = {node: frozenset(partitions) for node, partitions in led.items()}
-        moved = [node for node, one in reading.items() if one.partitions != leaders.get(node)]
-        await _end([reading.pop(node) for node in moved])
-        for node, partitions in leaders.items():
+            if leader is None or leader < 0:
+                leader = readers.get(partition)
+            if leader is not None and self._rests.allow(leader, partition):
+                shares.setdefault(leader, set()).add(partition)
+        led = {node: frozenset(share) for node, share in shares.items()}
+        moved = [node for node, one in reading.items() if one.partitions != led.get(node)]
+        if moved:
+            async with self._taking:  # what is being taken is taken once
+                await _end([reading.pop(node) for node in moved])
+        for node, partitions in led.items():
             if node not in reading:
                 task = asyncio.create_task(self._read_from(client, node, partitions), name=f"kafka broker {node}")
                 reading[node] = _OfBroker(partitions, task)
+        return sum(len(one.partitions) for one in reading.values()) == len(self._places)
 
-    async def _until_one_ends(self, reading: Mapping[int, _OfBroker], seconds: float | None) -> None:
-        if reading:
-            tasks = [one.task for one in reading.values()]
-            await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    async def _until_news(
+        self, reading: Mapping[int, _OfBroker], asked: asyncio.Future[Any] | None, seconds: float
+    ) -> None:
+        awaited: list[asyncio.Future[Any]] = [one.task for one in reading.values()]
+        if asked is not None:
+            awaited.append(asked)
+        if awaited:
+            await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         else:
-            await self._clock.sleep(_REST_SECONDS)
+            await self._clock.sleep(seconds)
 
-    async def _judge(self, task: asyncio.Task[None]) -> None:
+    async def _judge(self, node: int, one: _OfBroker) -> None:
         """Raises what is not the broker's trouble."""
-        try:
-            await task
-        except OffsetOutOfRangeError:
-            await self._relocate()
-        except (KafkaError, OSError) as error:
-            _logger.warning("kafka_broker_left_alone", reason=type(error).__name__)
+        trouble = await one.task
+        if isinstance(trouble, LeaderMoved):
+            self._rests.moved(node, trouble.partitions)
+        elif not isinstance(trouble, OffsetOutOfRangeError) or not await self._relocated():
+            self._rests.failed(node, trouble)
 
-    async def _read_from(self, client: AIOKafkaClient, node: int, partitions: frozenset[TopicPartition]) -> None:
-        offsets = {partition: offset_behind(self._positions[self._places[partition]]) for partition in partitions}
+    async def _read_from(self, client: AIOKafkaClient, node: int, partitions: Iterable[TopicPartition]) -> _Trouble:
+        # Who is late comes first: where there is more than one answer holds, nobody waits for ever.
+        ordered = sorted(partitions, key=lambda partition: self._lateness.since(self._places[partition]))
+        offsets = {partition: offset_behind(self._positions[self._places[partition]]) for partition in ordered}
         session = FetchSession(client, node, offsets)
         while True:
-            portions = await session.next()
+            try:
+                portions = await session.next()
+            except (KafkaError, OSError, LeaderMoved) as error:
+                return error
+            self._rests.answered(node)
             async with self._taking:
-                for batch in _batches({self._places[partition]: portion for partition, portion in portions.items()}):
+                for batch in in_batches({self._places[partition]: portion for partition, portion in portions.items()}):
                     await self._take(batch)
 
-    async def _take(self, batch: Sequence[_Stretch]) -> None:
+    async def _take(self, batch: Sequence[Stretch]) -> None:
         events: list[Recorded] = []
         for place, records, reached in batch:
             of_place = self._events(place, records)
@@ -210,8 +239,10 @@ class KafkaReader:
             # All partitions at once: a sink that writes elsewhere pays for one round trip, not for one each.
             for sink in self._sinks:
                 await sink.take(events)
-        self._positions |= {place: reached for place, _, reached in batch}
-        self._progressed_at = self._clock.monotonic()
+        for place, _, reached in batch:
+            if reached != self._positions[place]:
+                self._positions[place] = reached
+                self._lateness.moved(place)
 
     def _events(self, place: Place, records: Sequence[Any]) -> Sequence[Recorded]:
         decoded = [self._log.records.recorded(place, record) for record in records]
@@ -228,72 +259,48 @@ class KafkaReader:
             )
         return events
 
-    async def _relocate(self) -> None:
-        """Go on at what is there: retention was faster than we, or the cluster lost its newest events."""
-        floors, ends = await self._log.floors(), await self._log.ends()
-        for place, position in self._positions.items():
+    async def _relocated(self) -> bool:
+        """Go on at what is there: retention was faster than we, or the cluster lost its newest events.
+
+        Returns whether that changed anything. The other brokers are read on meanwhile.
+        """
+        before = self._positions.copy()
+        try:
+            floors, ends = await self._log.floors(), await self._log.ends()
+        except LogUnavailable:
+            return False
+        changed = False
+        for place, position in before.items():
             there = min(max(position, floors[place]), ends[place])
-            if there != position:
+            if there != position and self._positions[place] == position:
                 _logger.error("events lost", topic=place.topic.value, position=position, going_on_at=there)
                 self._positions[place] = there
+                changed = True
+        return changed
 
     async def _watch(self) -> None:
         while True:
             await self._clock.sleep(self._check_seconds)
             try:
-                lag = self._measure(await self._log.ends())
+                self._lateness.measure(self._positions, await self._log.ends())
             except LogUnavailable:
                 continue  # while Kafka is away nobody is late
-            if lag and self.stalled_seconds >= self._stall_seconds and self._reading is not None:
+            except Exception as error:  # nobody else would see that the reader stands still
+                frames = traceback.format_tb(error.__traceback__)
+                _logger.error("kafka_reader_not_watched", error=type(error).__name__, frames=frames)
+                self._metrics.internal_errors.labels("kafka reader").inc()
+                continue
+            # A reader that was begun anew has its time again.
+            begun_seconds = self._clock.monotonic() - self._begun_at
+            if min(self.stalled_seconds, begun_seconds) >= self._stall_seconds and self._reading is not None:
                 self._reading.cancel()
-                self._progressed_at = self._clock.monotonic()
-
-    def _measure(self, ends: Mapping[Place, int]) -> int:
-        """Note how far the ends are away, and since when."""
-        lags = dict.fromkeys(Topic, 0)
-        for place, end in ends.items():
-            lags[place.topic] += max(end - self._positions[place], 0)
-        for topic, lag in lags.items():
-            self._metrics.reader_lag.labels(topic=topic.value).set(lag)
-        total = sum(lags.values())
-        if total and not self._behind:
-            self._progressed_at = self._clock.monotonic()
-        self._behind = total > 0
-        return total
 
 
 class _OfBroker(NamedTuple):
     """What is read from one broker."""
 
     partitions: frozenset[TopicPartition]
-    task: asyncio.Task[None]
-
-
-class _Stretch(NamedTuple):
-    """Neighbouring records of a place."""
-
-    place: Place
-    records: Sequence[Any]
-    reached: int
-    """The position that the place was read to with them."""
-
-
-def _batches(portions: Mapping[Place, Portion]) -> Iterator[list[_Stretch]]:
-    """Stretches of several places together, so many that the loop serves others in between."""
-    batch: list[_Stretch] = []
-    for place, portion in portions.items():
-        records = portion.records
-        for first in range(0, len(records), _BATCH_EVENTS):
-            some = records[first : first + _BATCH_EVENTS]
-            batch.append(_Stretch(place, some, position_of(some[-1].offset)))
-            if sum(len(stretch.records) for stretch in batch) >= _BATCH_EVENTS:
-                yield batch
-                batch = []
-        behind = position_of(portion.next_offset - 1)
-        if not records or position_of(records[-1].offset) < behind:  # what stands between is no event
-            batch.append(_Stretch(place, (), behind))
-    if batch:
-        yield batch
+    task: asyncio.Task[_Trouble]
 
 
 async def _end(reading: Iterable[_OfBroker]) -> None:

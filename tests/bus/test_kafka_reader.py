@@ -4,14 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
 from structlog.testing import capture_logs
 
 from bus.clock import SystemClock
+from bus.errors import LogCorrupt
 from bus.events import Recorded, Topic
+from bus.ids import MemberId, TenantId
+from bus.kafka.batches import decoded
 from bus.kafka.fetching import FetchSession
 from bus.kafka.log import KafkaLog
 from bus.kafka.reader import KafkaReader
 from bus.kafka.security import KafkaLink
+from bus.kafka.topics import topic_name
 from bus.metrics import Metrics
 from tests.bus.conftest import downtime, submitted
 from tests.bus.kafka_logs import link_to, new_topics
@@ -192,3 +198,31 @@ async def test_what_does_not_fit_into_one_answer_comes_with_the_next(world: _Wor
     async with world.reader(taken):
         await taken.have(60)
     assert sorted(taken.subjects) == sorted(event.subject for event in large)
+
+
+async def test_a_fetch_that_waits_lets_no_other_request_wait(
+    world: _World, kafka_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bus.kafka.fetching._WAIT_MILLISECONDS", 30_000)
+    topic = topic_name(Topic.RTE, world._prefix)
+    client = AIOKafkaClient(bootstrap_servers=kafka_address)
+    await client.bootstrap()
+    try:
+        await client.set_topics([topic])
+        partition = TopicPartition(topic, 0)
+        session = FetchSession(client, client.cluster.leader_for_partition(partition), {partition: 0})
+        await client.force_metadata_update()  # both connections stand
+        waiting = asyncio.create_task(session.next())
+        await asyncio.sleep(0.5)  # the broker has it, whatever else is to be done
+        await client.force_metadata_update()
+        assert not waiting.done()
+        waiting.cancel()
+    finally:
+        await client.close()
+
+
+async def test_a_damaged_answer_is_no_event_for_whoever_seeks(world: _World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.log.append([submitted("r1", member="m1")])
+    monkeypatch.setattr("bus.kafka.client.decoded", lambda encoded, offset: decoded(encoded[:-3] + b"???", offset))
+    with pytest.raises(LogCorrupt):
+        await world.log.read_member(TenantId("t1"), MemberId("m1"), after=0, limit=10)
