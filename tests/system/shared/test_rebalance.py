@@ -25,11 +25,11 @@ async def test_a_worker_joins_and_another_leaves_in_the_middle_of_fifteen_long_c
             tmp_path,
             kafka_address,
             redis.url,
-            speed=12,  # a long call lasts five to eight seconds: some end within the two of draining, some don't
+            speed=12,  # a long call lasts five to eight seconds: longer than it takes to begin them and to drain
             slots_per_payer=str(SLOTS),
             lease_seconds="14",
             call_timeout_seconds="9",
-            drain_seconds="2",
+            drain_seconds="1",
         ) as together,
     ):
         gateway, leaving, staying = await asyncio.gather(together.serve(), together.worker(), together.worker())
@@ -39,8 +39,6 @@ async def test_a_worker_joins_and_another_leaves_in_the_middle_of_fifteen_long_c
         )
         following = [asyncio.create_task(client.follow(request_id)) for request_id in requests]
         await calls_begun(together)
-        await asyncio.sleep(3)
-
         code, _ = await asyncio.gather(leaving.stop(), together.worker())
         assert code == 0
         assert "Traceback" not in leaving.written()
