@@ -105,7 +105,8 @@ class Dispatcher:
             if isinstance(offered, Joined):
                 joined = self.under_way(offered.call_id, offered.lease_expires)
                 await self._journal.write_surely([request.state.request_id], joined)
-        self.changed.set()
+        if requests:
+            self.changed.set()
 
     async def offer_waiting(self, request_ids: Sequence[RequestId]) -> None:
         """Queue those of the requests that are open and wait; one that is queued already stays where it is."""

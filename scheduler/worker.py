@@ -133,12 +133,14 @@ class Worker:
     async def _decide(self) -> float | None:
         """Everything that may be done now; when to look again unless something changes."""
         now = self._clock.monotonic()
-        expired = await self._admission.expired(now)
-        if expired:
-            self._expiries.spawn(self._expire(expired), "expire")
         while not self._draining and (grant := await self._admission.grant(now)) is not None:
             self._calls.spawn(self._call(grant), f"call {grant.call_id}")
         wakeup = await self._admission.next_wakeup(now)
+        if wakeup is not None and wakeup <= now:  # else nobody's time is over
+            expired = await self._admission.expired(now)
+            if expired:
+                self._expiries.spawn(self._expire(expired), "expire")
+                wakeup = await self._admission.next_wakeup(now)
         # What is due is for others now.
         return max(wakeup, now + AGAIN_SECONDS) if self._draining and wakeup is not None else wakeup
 

@@ -31,6 +31,10 @@ _REQUEST_MILLISECONDS: Final = 5_000
 _METADATA_MILLISECONDS: Final = 10_000
 """A broker that the cluster gave up may not know it, and never say so: how often others are asked who leads."""
 _CHECK_SECONDS: Final = 2.0
+_LINGER_SECONDS: Final = 0.004
+"""Asking costs as much as twenty events: what comes within so long of an answer comes with the next."""
+_CROWD: Final = 50
+"""Where so many came at once, there are more."""
 _LOOK_AGAIN_SECONDS: Final = 0.02
 _STALL_SECONDS: Final = 10.0
 _FIRST_BACKOFF_SECONDS: Final = 0.1
@@ -228,6 +232,8 @@ class KafkaReader:
             async with self._taking:
                 for batch in in_batches({self._places[partition]: portion for partition, portion in portions.items()}):
                     await self._take(batch)
+            if sum(len(portion.records) for portion in portions.values()) < _CROWD:
+                await self._clock.sleep(_LINGER_SECONDS)
 
     async def _take(self, batch: Sequence[Stretch]) -> None:
         events: list[Recorded] = []
