@@ -202,6 +202,10 @@ class KafkaLog:
         self._refuse()
         return await self._reading.of_request(request_id, after=after)
 
+    def of_request(self, request_id: RequestId) -> Sequence[Recorded] | None:
+        """All its events, as far as this process has read; None unless it holds them from the first on in memory."""
+        return self._tail.of_request(request_id)
+
     def newest_of_request(self, request_id: RequestId) -> Sequence[Recorded]:
         """Its events among those that this process holds in memory; without a wait."""
         return self._tail.newest_of_request(request_id)

@@ -31,7 +31,7 @@ _REQUEST_MILLISECONDS: Final = 5_000
 _METADATA_MILLISECONDS: Final = 10_000
 """A broker that the cluster gave up may not know it, and never say so: how often others are asked who leads."""
 _CHECK_SECONDS: Final = 2.0
-_LINGER_SECONDS: Final = 0.004
+_LINGER_SECONDS: Final = 0.008
 """Asking costs as much as twenty events: what comes within so long of an answer comes with the next."""
 _CROWD: Final = 50
 """Where so many came at once, there are more."""

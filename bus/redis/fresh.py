@@ -21,6 +21,10 @@ from bus.redis.values import RedisValues
 class Newest(Protocol):
     """The newest events of the log in this process' memory, in the log's order; they may begin anywhere."""
 
+    def of_request(self, request_id: RequestId) -> Sequence[Recorded] | None:
+        """All of a request, or None where its first is not there."""
+        ...
+
     def newest_of_request(self, request_id: RequestId) -> Sequence[Recorded]: ...
 
     def newest_of_member(self, tenant_id: TenantId, member_id: MemberId) -> Sequence[Recorded]: ...
@@ -28,7 +32,8 @@ class Newest(Protocol):
 
 class FreshRequests(RedisRequests):
     """The same, brought up to what this process has read of the log: whoever asks any instance about a request that
-    was just accepted by another finds it. Nor is an unknown request said to be none while Redis lacks something.
+    was just accepted by another finds it. Redis is not asked about one that memory holds from its first event on. Nor
+    is an unknown request said to be none while Redis lacks something.
 
     Listings and open requests are as Redis has them, which may be some milliseconds behind.
     """
@@ -67,7 +72,8 @@ class FreshRequests(RedisRequests):
         return state
 
     async def states(self, request_ids: Sequence[RequestId]) -> Sequence[RequestState]:
-        kept = {state.request_id: state for state in await super().states(request_ids)}
+        elsewhere = [request_id for request_id in request_ids if self._in_memory.of_request(request_id) is None]
+        kept = {state.request_id: state for state in await super().states(elsewhere)} if elsewhere else {}
         fresh = (self._brought_up(request_id, kept.get(request_id)) for request_id in request_ids)
         return [state for state in fresh if state is not None]
 

@@ -12,6 +12,7 @@ from bus.fold import RequestStatus
 from bus.ids import MemberId, RequestId, TenantId
 from bus.kafka.records import Place
 from bus.kafka.tail import KafkaTail
+from bus.redis.connection import RedisAddress, redis_client
 from bus.redis.fresh import FreshRequests
 from tests.bus.conftest import question, submitted
 from tests.bus.redis_world import RedisWorld, recorded, redis_world
@@ -68,6 +69,18 @@ async def test_what_redis_has_not_yet_is_read_from_memory(world: RedisWorld) -> 
     await tail.take(events[1:4])
     [state] = await requests.states([RequestId("r1"), RequestId("unknown")])
     assert (state.status, state.sequence) == (RequestStatus.STARTED, 4)
+
+
+async def test_redis_is_not_asked_about_what_is_whole_in_memory(world: RedisWorld, unused_tcp_port: int) -> None:
+    events, tail = recorded(life("r1")), KafkaTail({PLACE: 0}, max_events=4, max_bytes=1_000_000)
+    async with redis_client(RedisAddress(url=f"redis://127.0.0.1:{unused_tcp_port}/0")) as away:
+        requests = FreshRequests(away, world.keys, world.values, tail, caught_up=Asked(), whole=Asked())
+        await tail.take(events[:4])
+        [state] = await requests.states([RequestId("r1")])
+        assert state.status is RequestStatus.STARTED
+        await tail.take(events[4:])  # its first event has gone
+        with pytest.raises(StateUnavailable):
+            await requests.states([RequestId("r1")])
 
 
 async def test_a_request_just_accepted_elsewhere_is_waited_for(world: RedisWorld) -> None:
