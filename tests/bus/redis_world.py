@@ -77,6 +77,16 @@ async def redis_world(url: str, **options: Any) -> AsyncIterator[RedisWorld]:
         await world.forget()
 
 
+class Counting:
+    """A sink that remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.taken: list[Recorded] = []
+
+    async def take(self, batch: Sequence[Recorded]) -> None:
+        self.taken += batch
+
+
 class ViewedLog:
     """A log in memory, and the view of requests that lies in Redis."""
 

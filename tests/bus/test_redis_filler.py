@@ -13,22 +13,12 @@ from bus.events import Recorded
 from bus.redis.filler import ViewFiller
 from bus.redis.views import RedisViews
 from tests.bus.conftest import downtime
-from tests.bus.redis_world import RedisWorld, recorded, redis_world
+from tests.bus.redis_world import Counting, RedisWorld, recorded, redis_world
 from tests.bus.test_redis_views import check, life
 
 pytestmark = pytest.mark.services
 SOON_SECONDS = 10.0
 PATIENCE_SECONDS = 0.05
-
-
-class Counting:
-    """A sink that remembers what it was given."""
-
-    def __init__(self) -> None:
-        self.taken: list[Recorded] = []
-
-    async def take(self, batch: Sequence[Recorded]) -> None:
-        self.taken += batch
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from bus.redis.lease import RedisLease
 from bus.redis.rebuild import Rebuild
 from bus.redis.views import RedisViews
 from tests.bus.conftest import enqueued, submitted
-from tests.bus.redis_world import RedisWorld, recorded, redis_world
+from tests.bus.redis_world import Counting, RedisWorld, recorded, redis_world
 
 T1 = TenantId("t1")
 PARTITIONS = 6
@@ -63,16 +63,6 @@ class Partitions:
             self.read_positions += [(partition, one.position) for one in batch]
             yield batch
             after = batch[-1].position
-
-
-class Counting:
-    """A sink that remembers what it was given."""
-
-    def __init__(self) -> None:
-        self.taken: list[Recorded] = []
-
-    async def take(self, batch: Sequence[Recorded]) -> None:
-        self.taken += batch
 
 
 @pytest.fixture
