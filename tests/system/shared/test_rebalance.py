@@ -16,7 +16,7 @@ SLOTS = 15
 REQUESTS = 20
 
 
-async def test_a_worker_joins_and_another_leaves_in_the_middle_of_fifteen_long_calls(
+async def test_workers_join_and_another_leaves_in_the_middle_of_fifteen_long_calls(
     tmp_path: Path, kafka_address: str
 ) -> None:
     async with (
@@ -32,14 +32,15 @@ async def test_a_worker_joins_and_another_leaves_in_the_middle_of_fifteen_long_c
             drain_seconds="1",
         ) as together,
     ):
-        gateway, leaving, staying = await asyncio.gather(together.serve(), together.worker(), together.worker())
+        gateway, leaving = await asyncio.gather(together.serve(), together.worker())
         client = together.client(gateway)
         requests = await asyncio.gather(
             *(client.submitted(question(f"m-{number}", "SIMSLOW")) for number in range(REQUESTS))
         )
         following = [asyncio.create_task(client.follow(request_id)) for request_id in requests]
-        await calls_begun(together)
-        code, _ = await asyncio.gather(leaving.stop(), together.worker())
+        await calls_begun(together)  # all of them by the one worker that there is
+        staying, joining = together.new("worker"), together.new("worker")
+        code, *_ = await asyncio.gather(leaving.stop(), staying.start(), joining.start())
         assert code == 0
         assert "Traceback" not in leaving.written()
 
