@@ -24,10 +24,10 @@ from bus.metrics import Metrics
 from bus.question import Provider
 from bus.replay import Streams
 from bus.replay_budget import BudgetedLog
-from delivery.answers import Answers
 from delivery.connect_tokens import ConnectTokens
 from delivery.connections import Connections
 from delivery.drain import Drain
+from delivery.payloads import Payloads
 from delivery.presence import OwnPresence, Presence
 from delivery.probes import Probes
 from delivery.readers import answer_guard
@@ -44,9 +44,9 @@ from schema.execution import build_schema
 from settings import Settings
 from warming.freshness import Freshness
 from wiring.doors import doors, token_keys
+from wiring.duties import EVERYTHING, Duties
 from wiring.embedded import OpenLog, embedded_store, open_sqlite_log
 from wiring.foundation import Foundation, sealer_of, secret_bytes, warn_of_plain_data
-from wiring.role import EVERYTHING, Role
 from wiring.scheduling import Scheduling, embedded_scheduling, shared_scheduling
 from wiring.shared import present, shared_store
 from wiring.store import Chore, Store
@@ -150,14 +150,14 @@ class Program(NamedTuple):
 
 @asynccontextmanager
 async def _backing(
-    base: Foundation, role: Role, connections: Connections, open_log: OpenLog
+    base: Foundation, duties: Duties, connections: Connections, open_log: OpenLog
 ) -> AsyncIterator[tuple[Store, Scheduling, Presence, Mapping[str, Chore]]]:
     """Where events are kept, who makes the calls and who has sockets: in this process, or among many; with the chores
     of all that."""
     if base.settings.shared:
         async with (
-            shared_store(base, role) as shared,
-            shared_scheduling(base, shared, workers=role.workers) as scheduling,
+            shared_store(base, duties) as shared,
+            shared_scheduling(base, shared, workers=duties.workers) as scheduling,
         ):
             presence, telling = present(base, shared, connections)
             chores = {**scheduling.chores, **shared.store.chores, "presence": telling}
@@ -169,7 +169,7 @@ async def _backing(
 
 @asynccontextmanager
 async def assembled(
-    settings: Settings, *, url: str, role: Role = EVERYTHING, open_log: OpenLog = open_sqlite_log
+    settings: Settings, *, url: str, duties: Duties = EVERYTHING, open_log: OpenLog = open_sqlite_log
 ) -> AsyncIterator[Program]:
     """Build every part in the order in which they need each other, and close them in reverse.
 
@@ -196,7 +196,7 @@ async def assembled(
     async with (
         traces(settings),
         token_keys(base) as keys,
-        _backing(base, role, connections, open_log) as (store, scheduling, presence, chores),
+        _backing(base, duties, connections, open_log) as (store, scheduling, presence, chores),
     ):
         dispatcher = scheduling.dispatcher
         cursors = Cursors(secret_bytes(settings.cursor_key), store.log.epoch)
@@ -228,7 +228,7 @@ async def assembled(
             revocations=revocations,
         )
         probes = _probes(base, store, scheduling, drain, revocations)
-        app = site([*(routes if role.gateway else ()), *probes.routes()], allowed_origins=settings.allowed_origins)
+        app = site([*(routes if duties.gateway else ()), *probes.routes()], allowed_origins=settings.allowed_origins)
         try:
             all_chores = {**chores, "revocations": revocations.run}
             yield Program(app, drain, scheduling.workers, all_chores, scheduling.restored, base.metrics)
@@ -241,7 +241,7 @@ async def serve(
     *,
     host: str,
     port: int,
-    role: Role = EVERYTHING,
+    duties: Duties = EVERYTHING,
     on_ready: Callable[[str], None] | None = None,
     stop: asyncio.Event | None = None,
     open_log: OpenLog = open_sqlite_log,
@@ -256,7 +256,7 @@ async def serve(
     with closing(_listen(host, port)) as listener:
         url = f"http://{host}:{listener.getsockname()[1]}"
         async with (
-            assembled(settings, url=url, role=role, open_log=open_log) as program,
+            assembled(settings, url=url, duties=duties, open_log=open_log) as program,
             asyncio.TaskGroup() as side_tasks,
         ):
             running = [side_tasks.create_task(chore(), name=name) for name, chore in program.chores.items()]
@@ -326,7 +326,7 @@ async def _stop(server: DrainingServer, stop: asyncio.Event) -> None:
 
 def build_schema_for_printing() -> strawberry.Schema:
     """The schema as it is served, without anything behind it."""
-    return build_schema(answers=Answers(metrics=Metrics(), new_id=random_id), development=True)
+    return build_schema(payloads=Payloads(metrics=Metrics(), new_id=random_id), development=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:

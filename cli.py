@@ -85,7 +85,7 @@ def serve(
         import app
         import logs
         from console.ports import require_free
-        from wiring.role import Role
+        from wiring.duties import Duties
 
         settings = given_settings(data=data)
         if not settings.shared and workers_in_process not in (None, 1):
@@ -103,8 +103,8 @@ def serve(
 
         logs.configure(level=settings.log_level, json_lines=not settings.development)
         workers = workers_in_process if workers_in_process is not None else int(not settings.shared)
-        role = Role(workers=workers)
-        raise typer.Exit(run(app.serve(settings, host=host, port=port, role=role, on_ready=ready)))
+        duties = Duties(workers=workers)
+        raise typer.Exit(run(app.serve(settings, host=host, port=port, duties=duties, on_ready=ready)))
 
 
 @cli.command("payer-sim")

@@ -35,13 +35,13 @@ def worker(
         import app
         import logs
         from console.ports import require_free
-        from wiring.role import Role
+        from wiring.duties import Duties
 
         settings = _shared_settings()
         require_free(host, port)
         logs.configure(level=settings.log_level, json_lines=not settings.development)
-        role = Role(gateway=False, workers=1)
-        raise typer.Exit(run(app.serve(settings, host=host, port=port, role=role, on_ready=say_ready)))
+        duties = Duties(gateway=False, workers=1)
+        raise typer.Exit(run(app.serve(settings, host=host, port=port, duties=duties, on_ready=say_ready)))
 
 
 def rebuild() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bus.consumer.dead_letters import DeadLetter, DeadLetters, Place
+from bus.consumer.dead_letters import DeadLetter, DeadLetters, LetterPlace
 from bus.ids import TenantId
 from bus.kafka.security import KafkaLink
 from bus.sealing import Sealer
@@ -92,8 +92,8 @@ def facts(dead: DeadLetter) -> list[str]:
     return [*shown, "trace", *(f"  {frame}" for frame in letter.trace.splitlines())]
 
 
-def _places(letters: Sequence[str]) -> list[Place]:
+def _places(letters: Sequence[str]) -> list[LetterPlace]:
     try:
-        return [Place.parse(letter) for letter in letters]
+        return [LetterPlace.parse(letter) for letter in letters]
     except ValueError as error:
         raise UsedWrongly(str(error)) from None

@@ -12,8 +12,8 @@ from bus.clock import Clock, SystemClock
 from bus.metrics import Metrics
 from bus.redis.rebuild import Rebuild
 from settings import Settings
+from wiring.duties import EVERYTHING
 from wiring.foundation import Foundation, sealer_of
-from wiring.role import EVERYTHING
 from wiring.shared import shared_store
 
 _LOOK_AGAIN_SECONDS: Final = 1.0

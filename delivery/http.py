@@ -18,7 +18,6 @@ from strawberry.schema.base import BaseSchema
 from strawberry.types.graphql import OperationType
 
 from delivery.accept import UNREADABLE, Accepted, AnswerType, StreamType, accepted
-from delivery.answers import DOCUMENT_ERRORS, Answers, document_entry, refusal_entry
 from delivery.caller import Caller
 from delivery.credentials import bearer_token
 from delivery.drain import Drain
@@ -35,6 +34,7 @@ from delivery.errors import (
 )
 from delivery.event_stream import EventStream
 from delivery.multipart import Multipart
+from delivery.payloads import DOCUMENT_ERRORS, Payloads, document_entry, refusal_entry
 from delivery.rates import Rates
 from delivery.request import GraphQLRequest, read_request
 from delivery.resumable import Subscriptions
@@ -71,7 +71,7 @@ class HttpDoor:
         rates: Rates,
         drain: Drain,
         context_factory: Callable[[Caller], object],
-        answers: Answers,
+        payloads: Payloads,
         streams: Streams,
         subscriptions: Subscriptions,
         body_limit_bytes: int = 64 * 1024,
@@ -84,7 +84,7 @@ class HttpDoor:
         self._rates = rates
         self._drain = drain
         self._context_factory = context_factory
-        self._answers = answers
+        self._payloads = payloads
         self._streams = streams
         self._subscriptions = subscriptions
         self._body_limit_bytes = body_limit_bytes
@@ -106,7 +106,7 @@ class HttpDoor:
             _logger.info("request_refused", status=refusal.status, reason=type(refusal).__name__)
             answer = _refused(refusal)
         except Exception as error:
-            answer = _Answer(status=500, body=_errors(self._answers.internal("http", error)))
+            answer = _Answer(status=500, body=_errors(self._payloads.internal("http", error)))
         if answer is not None:
             await _send(answer, send)
 
@@ -184,7 +184,7 @@ class HttpDoor:
         except DOCUMENT_ERRORS as error:
             content: dict[str, Any] = {"errors": [document_entry(error)]}
         else:
-            content = self._answers.payload(result)
+            content = self._payloads.payload(result)
         body = msgspec.json.encode(content)
         if form is None:
             events = _EVENTS.item(body, None) + _EVENTS.completion

@@ -12,9 +12,9 @@ from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bus.metrics import Metrics
-from delivery.answers import refusal_entry
 from delivery.arrivals import Arrivals
 from delivery.errors import BadRequest, HeadTooLarge, RequestRefused, RequestTooSlow, UrlTooLong
+from delivery.payloads import refusal_entry
 
 _LINGER_SECONDS: Final = 2.0
 """For a refused sender to read why; closing while its bytes still come in would take the answer from it."""

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from delivery.answers import error_entry
 from delivery.errors import ErrorCode
+from delivery.payloads import error_entry
 
 GRAPHQL_PATH = "/graphql"
 

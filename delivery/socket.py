@@ -22,7 +22,6 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
 )
 from strawberry.types.execution import ExecutionResult
 
-from delivery.answers import Answers, is_request_error, refusal_entry
 from delivery.caller import Caller
 from delivery.connections import Connection
 from delivery.counted import TurnSum, counted
@@ -39,6 +38,7 @@ from delivery.messages import (
     Subscribe,
     Unanswerable,
 )
+from delivery.payloads import Payloads, is_request_error, refusal_entry
 from delivery.request import GraphQLRequest
 from delivery.session import Session, SessionDoor
 
@@ -53,7 +53,7 @@ class SocketDoor(SessionDoor):
 
     schema: BaseSchema
     context_factory: Callable[[Caller], object]
-    answers: Answers
+    payloads: Payloads
     init_timeout_seconds: float = 10.0
     max_subscriptions: int = 100
     """Running operations of one socket, queries and mutations among them."""
@@ -134,7 +134,7 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
         except WebSocketDisconnected:
             pass
         except Exception as error:
-            self._door.answers.internal("socket", error)
+            self._door.payloads.internal("socket", error)
             await self.end(Ending.INTERNAL, "Internal server error")
         finally:
             await self.shutdown()
@@ -231,7 +231,7 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
         except WebSocketDisconnected:
             pass
         except Exception as error:
-            entry = self._door.answers.internal("socket", error)
+            entry = self._door.payloads.internal("socket", error)
             with contextlib.suppress(WebSocketDisconnected):
                 await _refuse(operation, [entry])
         finally:
@@ -245,16 +245,16 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
             context_value=self.context,
             operation_name=operation.operation_name,
         )
-        answers, send, delivered = self._door.answers, self._frames.send_text, self._door.delivered
+        payloads, send, delivered = self._door.payloads, self._frames.send_text, self._door.delivered
         operation.query = ""  # read; and other subscriptions' are the same
         head = b'{"id":%s,"type":"next","payload":' % msgspec.json.encode(operation.id)
         async with contextlib.aclosing(results):
             async for each in results:
                 result = cast("ExecutionResult", each)  # incremental delivery, the other kind, is not switched on
                 if is_request_error(result):
-                    await _refuse(operation, answers.payload(result)["errors"])
+                    await _refuse(operation, payloads.payload(result)["errors"])
                     return
-                await send(b"%s%s}" % (head, answers.encoded(result)))
+                await send(b"%s%s}" % (head, payloads.encoded(result)))
                 delivered.add()
         await operation.send_operation_message(CompleteMessage(id=operation.id, type="complete"))
 

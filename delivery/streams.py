@@ -15,12 +15,12 @@ from strawberry.types.execution import ExecutionResult
 
 from bus.clock import Clock
 from bus.metrics import Metrics
-from delivery.answers import Answers, EventResult, error_entry, is_request_error
 from delivery.caller import Caller
 from delivery.connections import Connection, Connections
 from delivery.drain import Drain
 from delivery.endings import Ending
 from delivery.errors import Draining, ErrorCode
+from delivery.payloads import EventResult, Payloads, error_entry, is_request_error
 from delivery.readers import hang_up
 from delivery.request import GraphQLRequest
 from delivery.storm import Gate
@@ -84,7 +84,7 @@ class Streams:
         connections: Connections,
         drain: Drain,
         context_factory: Callable[[Caller], object],
-        answers: Answers,
+        payloads: Payloads,
         metrics: Metrics,
         clock: Clock,
         handshakes: Gate | None = None,
@@ -95,7 +95,7 @@ class Streams:
         self.schema = schema
         self.connections = connections
         self.context_factory = context_factory
-        self.answers = answers
+        self.payloads = payloads
         self.metrics = metrics
         self.clock = clock
         self._drain = drain
@@ -215,12 +215,12 @@ class _Stream:
                 async for each in results:
                     result = cast("ExecutionResult", each)  # incremental delivery, the other kind, is not switched on
                     cursor = result.cursor if isinstance(result, EventResult) else None
-                    await self._write(self._form.item(streams.answers.encoded(result), cursor))
+                    await self._write(self._form.item(streams.payloads.encoded(result), cursor))
                     if is_request_error(result):
                         return
                     self._delivered.inc()
         except Exception as error:
-            entry = streams.answers.internal(self._form.door, error)
+            entry = streams.payloads.internal(self._form.door, error)
             await self._write(self._form.item(msgspec.json.encode({"errors": [entry]}), None))
 
     async def _write(self, body: bytes, *, more: bool = True) -> None:

@@ -13,7 +13,7 @@ from bus.clock import Clock
 from bus.events import Enqueued
 from bus.ids import RequestId
 from bus.replay import Delivered, StreamItem
-from scheduler.admission import Place
+from scheduler.admission import QueuePlace
 from scheduler.dispatcher import Dispatcher
 
 _LOOK_SECONDS: Final = 2.0
@@ -24,7 +24,7 @@ class QueueProgress(Struct, frozen=True, kw_only=True):
     """A waiting request has another place now. No event: it is not in the log, and its cursor is the last event's."""
 
     request_id: RequestId
-    place: Place
+    place: QueuePlace
     cursor: str
 
 
@@ -41,7 +41,7 @@ async def with_progress(
     Ends with the stream; closing it closes the stream.
     """
     cursor = after
-    told: Place | None = None
+    told: QueuePlace | None = None
     async with aclosing(items):
         following = _follow(items, request_id)
         look = _look_later(clock, request_id)
@@ -81,11 +81,11 @@ def _look_later(clock: Clock, request_id: RequestId) -> asyncio.Task[None]:
     return asyncio.create_task(pause(), name=f"queue progress {request_id}")
 
 
-def _place_told(item: StreamItem) -> Place | None:
+def _place_told(item: StreamItem) -> QueuePlace | None:
     """The place that an event tells."""
     if not isinstance(item, Delivered) or not isinstance(item.recorded.event.data, Enqueued):
         return None
     data = item.recorded.event.data
     if data.queue_position is None:
         return None
-    return Place(queue_position=data.queue_position, estimated_wait_seconds=data.estimated_wait_seconds)
+    return QueuePlace(queue_position=data.queue_position, estimated_wait_seconds=data.estimated_wait_seconds)

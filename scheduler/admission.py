@@ -32,7 +32,7 @@ class Ask(Struct, frozen=True, gc=False, kw_only=True):
     """A retry waits at least until then."""
 
 
-class Place(Struct, frozen=True, gc=False, kw_only=True):
+class QueuePlace(Struct, frozen=True, gc=False, kw_only=True):
     """Where a request stands while it waits."""
 
     queue_position: int
@@ -156,7 +156,7 @@ class Admission(Protocol):
         """Raises QueueFull where an ask of this class would not be taken now; to be asked before accepting work."""
         ...
 
-    async def offer(self, ask: Ask, now: float) -> Place | Joined:
+    async def offer(self, ask: Ask, now: float) -> QueuePlace | Joined:
         """Queue the ask, or join it to a call of the same question. The same request again changes nothing.
 
         Never refuses: what was acknowledged is queued whatever the limit (see `room`).
@@ -185,7 +185,7 @@ class Admission(Protocol):
         a further call; None if never."""
         ...
 
-    async def place(self, request_id: RequestId, now: float) -> Place | None:
+    async def place(self, request_id: RequestId, now: float) -> QueuePlace | None:
         """Where the request stands; None if it does not wait in the queue."""
         ...
 

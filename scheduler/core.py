@@ -21,7 +21,7 @@ from scheduler.admission import (
     CallEnd,
     Grant,
     Joined,
-    Place,
+    QueuePlace,
     Settled,
 )
 from scheduler.errors import QueueFull
@@ -77,7 +77,7 @@ class AdmissionCore:
         if sum(of_tenant[other] for other in urgent) >= self._policy.queue_limit // tenants:
             raise QueueFull(self._retry_after_seconds(waiting))
 
-    def offer(self, ask: Ask, now: float) -> Place | Joined:
+    def offer(self, ask: Ask, now: float) -> QueuePlace | Joined:
         self._advance(now)
         self._overdue.pop(ask.request_id, None)
         flight = self._flights.of_request(ask.request_id) or self._wait(ask, now)
@@ -101,7 +101,7 @@ class AdmissionCore:
         self._overdue.clear()
         return overdue
 
-    def place(self, request_id: RequestId, now: float) -> Place | None:
+    def place(self, request_id: RequestId, now: float) -> QueuePlace | None:
         self._advance(now)
         flight = self._flights.of_request(request_id)
         return None if flight is None or flight.call is not None else self._place(flight, now)
@@ -282,7 +282,7 @@ class AdmissionCore:
 
     # Telling.
 
-    def _place(self, flight: Flight, now: float) -> Place:
+    def _place(self, flight: Flight, now: float) -> QueuePlace:
         return self._places.place(flight, self._waits.slot_seconds(now) or _UNKNOWN_CALL_SECONDS, now)
 
     def _judge(self, payer_id: PayerId, call: Call, end: CallEnd, now: float) -> BreakerChange | None:

@@ -19,7 +19,7 @@ from bus.events import Cancelled, Enqueued, EventData, Priority, Scheduled, Star
 from bus.fold import RequestState, RequestStatus
 from bus.ids import CallId, RequestId, TenantId
 from bus.metrics import Metrics
-from scheduler.admission import Admission, AdmissionStatus, Ask, Joined, Place
+from scheduler.admission import Admission, AdmissionStatus, Ask, Joined, QueuePlace
 from scheduler.calls import CUT_OFF
 from scheduler.errors import AlreadyFinished, QueueFull
 from scheduler.journal import Journal, NextEvents, OpenRequest
@@ -88,7 +88,7 @@ class Dispatcher:
         self.changed.set()
         return written[0].state
 
-    async def place(self, request_id: RequestId) -> Place | None:
+    async def place(self, request_id: RequestId) -> QueuePlace | None:
         """Where the request stands in the queue; None if it does not wait there, or that cannot be told now."""
         with suppress(StateUnavailable):
             return await self._admission.place(request_id, self._clock.monotonic())
@@ -161,7 +161,7 @@ class Dispatcher:
         with suppress(StateUnavailable):
             await self._admission.leave(request_id, self._clock.monotonic())
 
-    async def _offer_surely(self, state: RequestState, delay_seconds: float) -> Place | Joined:
+    async def _offer_surely(self, state: RequestState, delay_seconds: float) -> QueuePlace | Joined:
         while True:
             try:
                 return await self._offer(state, delay_seconds)
@@ -169,7 +169,7 @@ class Dispatcher:
                 _logger.warning("admission_away", reason=str(error), retry_in_seconds=AGAIN_SECONDS)
             await self._clock.sleep(AGAIN_SECONDS)
 
-    async def _offer(self, state: RequestState, delay_seconds: float = 0.0) -> Place | Joined:
+    async def _offer(self, state: RequestState, delay_seconds: float = 0.0) -> QueuePlace | Joined:
         now, wall = self._clock.monotonic(), self._clock.now()
         left_seconds = min((state.deadline - wall).total_seconds(), _LONGEST_DEADLINE_SECONDS)
         if state.not_before is not None:
@@ -185,7 +185,7 @@ class Dispatcher:
         )
         return await self._admission.offer(ask, now)
 
-    def _enqueued(self, state: RequestState, offered: Place | Joined) -> Sequence[EventData]:
+    def _enqueued(self, state: RequestState, offered: QueuePlace | Joined) -> Sequence[EventData]:
         if state.status is not RequestStatus.SUBMITTED:
             return []
         if isinstance(offered, Joined):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from bus.events import Priority
 from bus.ids import CallId, NewId, PayerId, RequestId, TenantId
-from scheduler.admission import AdmissionStatus, Ask, CallEnd, Grant, Joined, Place, Renewal, Settled
+from scheduler.admission import AdmissionStatus, Ask, CallEnd, Grant, Joined, QueuePlace, Renewal, Settled
 from scheduler.core import AdmissionCore
 from scheduler.policy import AdmissionPolicy
 
@@ -22,7 +22,7 @@ class MemoryAdmission:
         """See Admission."""
         self._core.room(tenant_id, priority)
 
-    async def offer(self, ask: Ask, now: float) -> Place | Joined:
+    async def offer(self, ask: Ask, now: float) -> QueuePlace | Joined:
         """See Admission."""
         return self._core.offer(ask, now)
 
@@ -46,7 +46,7 @@ class MemoryAdmission:
         """See Admission."""
         return self._core.next_wakeup(now)
 
-    async def place(self, request_id: RequestId, now: float) -> Place | None:
+    async def place(self, request_id: RequestId, now: float) -> QueuePlace | None:
         """See Admission."""
         return self._core.place(request_id, now)
 

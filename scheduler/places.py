@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bus.events import Priority
 from bus.ids import PayerId
-from scheduler.admission import Place
+from scheduler.admission import QueuePlace
 from scheduler.fairness import Ahead
 from scheduler.flights import Flight, Forecast
 from scheduler.payers import Payers
@@ -29,18 +29,18 @@ class Places:
         self._payers = payers
         self._waits = waits
 
-    def place(self, flight: Flight, cost_seconds: float, now: float) -> Place:
+    def place(self, flight: Flight, cost_seconds: float, now: float) -> QueuePlace:
         """The flight's place; what is said first of its wait is noted, to learn from."""
         shut = self._payers.shut(now) - {flight.payer_id}
         in_class = self._waiting.queues[flight.priority].ahead(flight, shut, cost_seconds)
         ahead = self._with_more_urgent(flight, in_class, shut)
         wait_seconds = self._wait_seconds(flight, in_class, ahead, shut, now)
         if wait_seconds is None:
-            return Place(queue_position=ahead.total + 1, estimated_wait_seconds=None)
+            return QueuePlace(queue_position=ahead.total + 1, estimated_wait_seconds=None)
         barred_seconds = max(flight.not_before, self._payers[flight.payer_id].breaker.opens_at(now) or now) - now
         if flight.forecast is None and barred_seconds <= 0 < wait_seconds:
             flight.forecast = Forecast(at=now, priority=flight.priority, wait_seconds=wait_seconds)
-        return Place(queue_position=ahead.total + 1, estimated_wait_seconds=max(wait_seconds, barred_seconds))
+        return QueuePlace(queue_position=ahead.total + 1, estimated_wait_seconds=max(wait_seconds, barred_seconds))
 
     def _with_more_urgent(self, flight: Flight, in_class: Ahead, shut: frozenset[PayerId]) -> Ahead:
         total, at_payer = in_class.total, in_class.at_payer

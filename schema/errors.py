@@ -11,8 +11,8 @@ from typing import Any, Final
 from graphql import FieldNode, GraphQLError
 
 from bus.errors import LogUnavailable, StateUnavailable
-from delivery.answers import Answers
 from delivery.errors import ErrorCode, RequestRefused
+from delivery.payloads import Payloads
 from resolvers.errors import Forbidden, InputInvalid, NotFound
 from resolvers.problems import Path
 from schema.places import Places
@@ -40,9 +40,9 @@ def is_coded(error: GraphQLError) -> bool:
 class ErrorMask:
     """Turns whatever execution brought into errors that may leave."""
 
-    def __init__(self, answers: Answers) -> None:
-        """`answers` logs what nobody expected, under an id that the client is told."""
-        self._answers = answers
+    def __init__(self, payloads: Payloads) -> None:
+        """`payloads` logs what nobody expected, under an id that the client is told."""
+        self._payloads = payloads
 
     def errors(self, errors: Sequence[GraphQLError], places: Places) -> list[GraphQLError]:
         """What may leave of these, which one operation brought; at most five."""
@@ -62,7 +62,7 @@ class ErrorMask:
         return GraphQLError(told.message, path=error.path, extensions=told.extensions)
 
     def _internal(self, error: Exception) -> GraphQLError:
-        entry: dict[str, Any] = self._answers.internal("schema", error)
+        entry: dict[str, Any] = self._payloads.internal("schema", error)
         return GraphQLError(entry["message"], extensions=entry["extensions"])
 
 

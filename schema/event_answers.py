@@ -13,7 +13,7 @@ from msgspec import Struct
 from strawberry.types.execution import ExecutionResult
 
 from bus.replay import Delivered, StreamItem
-from delivery.answers import EncodedResult, EventResult
+from delivery.payloads import EncodedResult, EventResult
 from resolvers.answers import Answers
 from resolvers.progress import QueueProgress
 from schema.compiled_selection import Selection, Unusual, compile_selection

@@ -22,7 +22,7 @@ from strawberry.types.execution import ExecutionResult, PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from bus.replay import StreamItem
-from delivery.answers import Answers
+from delivery.payloads import Payloads
 from delivery.rates import Rates
 from resolvers.progress import QueueProgress
 from schema.context import Context
@@ -68,7 +68,7 @@ class CoveySchema(strawberry.Schema):
     def __init__(
         self,
         *,
-        answers: Answers,
+        payloads: Payloads,
         limits: Limits,
         development: bool,
         rates: Rates | None,
@@ -76,7 +76,7 @@ class CoveySchema(strawberry.Schema):
     ) -> None:
         super().__init__(Query, Mutation, Subscription, config=StrawberryConfig(scalar_map=SCALARS))
         self._rates = rates
-        self._mask = ErrorMask(answers)
+        self._mask = ErrorMask(payloads)
         self._documents = Documents(self._schema, limits, development=development, allowed=allowed)
 
     async def execute(  # noqa: PLR0917 - Strawberry's signature
@@ -225,15 +225,15 @@ async def _refused(errors: Collection[GraphQLError]) -> AsyncGenerator[Execution
 
 def build_schema(
     *,
-    answers: Answers,
+    payloads: Payloads,
     limits: Limits | None = None,
     development: bool,
     rates: Rates | None = None,
     allowed: Mapping[str, str] | None = None,
 ) -> CoveySchema:
-    """The schema. `answers` masks what nobody expected; only `development` may ask for the schema itself; costly
+    """The schema. `payloads` masks what nobody expected; only `development` may ask for the schema itself; costly
     operations are charged to the caller's bucket of `rates`, the doors' own, if there is one; where `allowed` is given,
     documents by the SHA-256 of their text, no others are served."""
     return CoveySchema(
-        answers=answers, limits=limits or Limits(), development=development, rates=rates, allowed=allowed
+        payloads=payloads, limits=limits or Limits(), development=development, rates=rates, allowed=allowed
     )

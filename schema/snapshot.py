@@ -19,7 +19,7 @@ from graphql import BreakingChangeType, build_schema, find_schema_changes
 import schema.execution
 from bus.ids import random_id
 from bus.metrics import Metrics
-from delivery.answers import Answers
+from delivery.payloads import Payloads
 
 _FOLDER: Final = Path(__file__).parent
 SNAPSHOT: Final = _FOLDER / "schema.graphql"
@@ -29,8 +29,8 @@ BREAKS: Final = _FOLDER.parent / "docs" / "schema-breaks.md"
 
 def printed() -> str:
     """The schema of the code, as SDL."""
-    answers = Answers(metrics=Metrics(), new_id=random_id)
-    return schema.execution.build_schema(answers=answers, development=False).as_str() + "\n"
+    payloads = Payloads(metrics=Metrics(), new_id=random_id)
+    return schema.execution.build_schema(payloads=payloads, development=False).as_str() + "\n"
 
 
 def difference(kept: str, now: str) -> str:

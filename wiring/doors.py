@@ -13,7 +13,6 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from bus.clock import Clock
 from bus.ids import MemberId, TenantId, random_id
-from delivery.answers import Answers
 from delivery.caller import Caller, Role
 from delivery.connect_tokens import ConnectTokens
 from delivery.connections import Connections
@@ -24,6 +23,7 @@ from delivery.http import HttpDoor
 from delivery.jwks import JwksKeys
 from delivery.keys import KeySource, public_key
 from delivery.lifetime import LifetimeLimits
+from delivery.payloads import Payloads
 from delivery.rates import Rates
 from delivery.resumable import Subscriptions
 from delivery.revocation import Revocations
@@ -77,7 +77,7 @@ def doors(
 ) -> list[BaseRoute]:
     """`/graphql` over HTTP and WebSocket, and GraphiQL where tokens may be minted."""
     settings, clock, metrics = base.settings, base.clock, base.metrics
-    answers = Answers(metrics=metrics, new_id=random_id)
+    payloads = Payloads(metrics=metrics, new_id=random_id)
     rates = Rates(
         clock=clock,
         operations_per_second=settings.operations_per_second,
@@ -85,7 +85,7 @@ def doors(
         tell=metrics.refusals.labels("operations").inc,
     )
     schema = build_schema(
-        answers=answers,
+        payloads=payloads,
         limits=_limits(settings),
         development=settings.development,
         rates=rates,
@@ -107,7 +107,7 @@ def doors(
         connections=connections,
         drain=drain,
         context_factory=context,
-        answers=answers,
+        payloads=payloads,
         metrics=metrics,
         clock=clock,
         handshakes=handshakes,
@@ -119,7 +119,7 @@ def doors(
         rates=rates,
         drain=drain,
         context_factory=context,
-        answers=answers,
+        payloads=payloads,
         streams=streams,
         subscriptions=Subscriptions(document_bytes=settings.document_bytes, tokens=settings.document_tokens),
         body_limit_bytes=settings.message_bytes,
@@ -133,7 +133,7 @@ def doors(
         connections=connections,
         drain=drain,
         context_factory=context,
-        answers=answers,
+        payloads=payloads,
         metrics=metrics,
         clock=clock,
         init_timeout_seconds=settings.connection_init_seconds,

@@ -39,8 +39,8 @@ from setting_kinds import KAFKA
 from settings import Settings
 from warming.redis_cache import RedisCoverageCache
 from warming.view import CoverageAnswers
+from wiring.duties import Duties
 from wiring.foundation import Foundation
-from wiring.role import Role
 from wiring.store import Chore, Store
 
 _REBUILD_LEASE_SECONDS: Final = 15.0
@@ -126,7 +126,7 @@ def redis_address(settings: Settings) -> RedisAddress:
 
 
 @asynccontextmanager
-async def shared_store(base: Foundation, role: Role) -> AsyncIterator[SharedStore]:
+async def shared_store(base: Foundation, duties: Duties) -> AsyncIterator[SharedStore]:
     """Connect to Kafka, and read what is new into the fan-out and Redis. Raises LogUnavailable."""
     settings, clock, metrics, link = base.settings, base.clock, base.metrics, kafka_link(base.settings)
     keeping = Keeping(retention=timedelta(days=settings.retention_days))
@@ -149,7 +149,7 @@ async def shared_store(base: Foundation, role: Role) -> AsyncIterator[SharedStor
         views = RedisViews(redis, keys, values, clock, keeping=keeping)
         listeners = Listeners()
         fanout = await stack.enter_async_context(Fanout(tail_bound=settings.undelivered_events))
-        patience_seconds = 0.0 if role.workers else _PATIENCE_SECONDS
+        patience_seconds = 0.0 if duties.workers else _PATIENCE_SECONDS
         filler = await stack.enter_async_context(
             ViewFiller(views, clock, before=[answers], patience_seconds=patience_seconds)
         )

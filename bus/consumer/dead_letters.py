@@ -30,7 +30,7 @@ _PLACE: Final = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>\d{1,9})/(
 _POLL_MILLISECONDS: Final = 500
 
 
-class Place(Struct, frozen=True, order=True):
+class LetterPlace(Struct, frozen=True, order=True):
     """Where a dead letter stands; written `topic/partition/offset`."""
 
     topic: str
@@ -52,7 +52,7 @@ class Place(Struct, frozen=True, order=True):
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """One event that a group gave up, with what it said about it."""
 
-    place: Place
+    place: LetterPlace
     letter: Letter
     type: str
     subject: str
@@ -100,16 +100,16 @@ class DeadLetters:
             and (own := group_topics_of(each.topic)) is not None
             and (group is None or own.group == group)
         ]
-        found: dict[Place, DeadLetter] = {}
+        found: dict[LetterPlace, DeadLetter] = {}
         async for record in self._records(wanted):
             settled = letters.settled_by(record.headers)
             if settled is not None:
-                found.pop(Place(record.topic, record.partition, settled), None)
+                found.pop(LetterPlace(record.topic, record.partition, settled), None)
             elif (dead := _dead_letter(record)) is not None:
                 found[dead.place] = structs.replace(dead, value=None)
         return [found[place] for place in sorted(found)]
 
-    async def get(self, place: Place) -> DeadLetter:
+    async def get(self, place: LetterPlace) -> DeadLetter:
         """One dead letter. Raises DeadLetterUnknown, also where it was sent back."""
         found: DeadLetter | None = None
         wanted = [each for each in await self._partitions() if each == (place.topic, place.partition)]
@@ -122,7 +122,7 @@ class DeadLetters:
             raise DeadLetterUnknown(f"There is no dead letter {place}, or no longer.")
         return found
 
-    async def send_back(self, place: Place) -> None:
+    async def send_back(self, place: LetterPlace) -> None:
         """Let the group handle the event again, with all its attempts: at least once. Raises DeadLetterUnknown."""
         dead = await self.get(place)
         own = GroupTopics(dead.letter.origin.topic, dead.letter.group)
@@ -167,7 +167,7 @@ def _dead_letter(record: ConsumerRecord) -> DeadLetter | None:
         return None
     attributes = {name: value.decode(errors="replace") for name, value in letters.own(record.headers)}
     return DeadLetter(
-        place=Place(record.topic, record.partition, record.offset),
+        place=LetterPlace(record.topic, record.partition, record.offset),
         letter=letter,
         type=attributes.get("ce_type", ""),
         subject=attributes.get("ce_subject", ""),

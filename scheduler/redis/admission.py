@@ -27,7 +27,7 @@ from scheduler.admission import (
     CallEnd,
     Grant,
     Joined,
-    Place,
+    QueuePlace,
     Renewal,
     Settled,
 )
@@ -116,7 +116,7 @@ class RedisAdmission:
             self._rooms.clear()
         self._rooms[asked] = _Room(places=places - self._spared - 1, until=now + _ROOM_SECONDS)
 
-    async def offer(self, ask: Ask, now: float) -> Place | Joined:
+    async def offer(self, ask: Ask, now: float) -> QueuePlace | Joined:
         """See Admission."""
         arguments = {
             "request": ask.request_id,
@@ -167,7 +167,7 @@ class RedisAdmission:
         seconds = await self._decide("next_wakeup", {}, now, _SECONDS)
         return None if seconds is None else now + seconds
 
-    async def place(self, request_id: RequestId, now: float) -> Place | None:
+    async def place(self, request_id: RequestId, now: float) -> QueuePlace | None:
         """See Admission."""
         told = await self._decide("place", {"request": request_id}, now, _PLACE)
         return None if told is None else place_of(told)

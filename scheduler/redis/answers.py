@@ -13,7 +13,7 @@ from scheduler.admission import (
     BreakerState,
     ClassStatus,
     PayerStatus,
-    Place,
+    QueuePlace,
     TenantStatus,
 )
 
@@ -59,9 +59,9 @@ class Pictured(Struct, frozen=True, array_like=True):
     payers: tuple[tuple[PayerId, int, int, BreakerState, float | None], ...]
 
 
-def place_of(told: tuple[int, float | None]) -> Place:
+def place_of(told: tuple[int, float | None]) -> QueuePlace:
     """A place in the queue."""
-    return Place(queue_position=told[0], estimated_wait_seconds=told[1])
+    return QueuePlace(queue_position=told[0], estimated_wait_seconds=told[1])
 
 
 def status_of(told: Pictured) -> AdmissionStatus:

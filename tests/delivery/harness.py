@@ -24,13 +24,13 @@ from websockets.typing import Subprotocol
 
 from bus.errors import StateUnavailable
 from bus.metrics import Metrics
-from delivery.answers import Answers
 from delivery.caller import Caller
 from delivery.connect_tokens import ConnectTokens
 from delivery.connections import Connections
 from delivery.drain import Drain
 from delivery.http import HttpDoor
 from delivery.lifetime import LifetimeLimits
+from delivery.payloads import Payloads
 from delivery.rates import Rates
 from delivery.readers import answer_guard
 from delivery.resumable import Subscriptions
@@ -105,7 +105,7 @@ class Harness:
     def __post_init__(self) -> None:
         ids = itertools.count(1)
         new_id = lambda: f"id-{next(ids)}"  # noqa: E731 (a port of one method)
-        self.answers = Answers(metrics=self.metrics, new_id=new_id)
+        self.payloads = Payloads(metrics=self.metrics, new_id=new_id)
         self.connect_tokens = ConnectTokens(
             shared_key=b"k" * 32,
             url="ws://covey/graphql",
@@ -139,7 +139,7 @@ class Harness:
             connections=self.connections,
             drain=self.drain,
             context_factory=self.context_factory,
-            answers=self.answers,
+            payloads=self.payloads,
             metrics=self.metrics,
             clock=self.clock,
             check=self.verifier.check,
@@ -150,7 +150,7 @@ class Harness:
             rates=self.rates,
             drain=self.drain,
             context_factory=self.context_factory,
-            answers=self.answers,
+            payloads=self.payloads,
             streams=streams,
             subscriptions=Subscriptions(),
             body_seconds=self.body_seconds,
@@ -163,7 +163,7 @@ class Harness:
             connections=self.connections,
             drain=self.drain,
             context_factory=self.context_factory,
-            answers=self.answers,
+            payloads=self.payloads,
             metrics=self.metrics,
             clock=self.clock,
             max_subscriptions=self.max_subscriptions,

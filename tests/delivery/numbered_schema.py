@@ -10,7 +10,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.execution import ExecutionResult
 
-from delivery.answers import EventResult
+from delivery.payloads import EventResult
 from tests.delivery.sample_schema import CodedSchema, Mutation, Query
 from tests.delivery.sample_schema import Subscription as SampleSubscription
 

@@ -12,11 +12,11 @@ import pytest
 from starlette.types import Message
 
 from bus.metrics import Metrics
-from delivery.answers import Answers
 from delivery.caller import Caller
 from delivery.connections import Connections
 from delivery.drain import Drain
 from delivery.event_stream import EventStream
+from delivery.payloads import Payloads
 from delivery.request import GraphQLRequest
 from delivery.resumable import Subscriptions
 from delivery.streams import Exchange, Streams
@@ -81,7 +81,7 @@ async def read(
         connections=connections,
         drain=Drain(connections=connections, clock=clock, random=Random(7), window_seconds=1),
         context_factory=lambda caller: Context(caller, asker.world.use_cases),
-        answers=Answers(metrics=metrics, new_id=lambda: "error-1"),
+        payloads=Payloads(metrics=metrics, new_id=lambda: "error-1"),
         metrics=metrics,
         clock=clock,
     )

@@ -13,7 +13,7 @@ from bus.replay import Checkpoint, Delivered, Gap, GapReason, StreamItem
 from delivery.caller import Caller
 from resolvers.errors import Forbidden, InputInvalid, NotFound
 from resolvers.progress import QueueProgress, with_progress
-from scheduler.admission import Place
+from scheduler.admission import QueuePlace
 from tests.resolvers.world import (
     AETNA,
     CIGNA,
@@ -218,11 +218,11 @@ def test_who_waits_is_told_how_the_queue_moves_and_no_more_often_than_every_two_
 class QuietDispatcher:
     """Says of every request what it was told to."""
 
-    def __init__(self, place: Place | None) -> None:
+    def __init__(self, place: QueuePlace | None) -> None:
         self.where = place
         self.asked = 0
 
-    async def place(self, request_id: str) -> Place | None:
+    async def place(self, request_id: str) -> QueuePlace | None:
         self.asked += 1
         return self.where
 
@@ -241,7 +241,7 @@ def _progress(items: AsyncGenerator[StreamItem, None], dispatcher: Any, clock: V
 
 def test_a_place_that_stays_is_told_once() -> None:
     async def scenario() -> None:
-        clock, dispatcher = VirtualClock(), QuietDispatcher(Place(queue_position=3, estimated_wait_seconds=None))
+        clock, dispatcher = VirtualClock(), QuietDispatcher(QueuePlace(queue_position=3, estimated_wait_seconds=None))
         closed: list[bool] = []
         stream = _progress(_silent(closed), dispatcher, clock, None)
         assert isinstance(await anext(stream), Checkpoint)
@@ -251,7 +251,7 @@ def test_a_place_that_stays_is_told_once() -> None:
         await clock.sleep(60)
         assert not waiting.done()
         assert dispatcher.asked > 25
-        dispatcher.where = Place(queue_position=2, estimated_wait_seconds=4.0)
+        dispatcher.where = QueuePlace(queue_position=2, estimated_wait_seconds=4.0)
         assert (await waiting).place == dispatcher.where
         await stream.aclose()
         assert closed == [True]
@@ -266,7 +266,7 @@ def test_a_resumed_wait_is_told_its_place_under_the_cursor_it_was_resumed_from()
         yield Checkpoint(cursor="never")
 
     async def scenario() -> None:
-        clock, dispatcher = VirtualClock(), QuietDispatcher(Place(queue_position=3, estimated_wait_seconds=None))
+        clock, dispatcher = VirtualClock(), QuietDispatcher(QueuePlace(queue_position=3, estimated_wait_seconds=None))
         stream = _progress(nothing(), dispatcher, clock, "c-0")
         assert (await anext(stream)).cursor == "c-0"
         await stream.aclose()

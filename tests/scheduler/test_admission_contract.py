@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from bus.events import Priority
 from bus.ids import CallId, PayerId, RequestId, TenantId
-from scheduler.admission import Admission, BreakerChange, BreakerState, CallEnd, Grant, Joined, Place, Settled
+from scheduler.admission import Admission, BreakerChange, BreakerState, CallEnd, Grant, Joined, QueuePlace, Settled
 from scheduler.errors import QueueFull
 from scheduler.memory_admission import MemoryAdmission
 from scheduler.policy import AdmissionPolicy
@@ -47,8 +47,8 @@ async def grant(admission: Admission, now: float) -> Grant:
 
 
 async def test_an_ask_is_queued_granted_and_settled(admission: Admission) -> None:
-    assert await admission.offer(ask("a"), 0.0) == Place(queue_position=1, estimated_wait_seconds=None)
-    assert await admission.place(RequestId("a"), 0.0) == Place(queue_position=1, estimated_wait_seconds=None)
+    assert await admission.offer(ask("a"), 0.0) == QueuePlace(queue_position=1, estimated_wait_seconds=None)
+    assert await admission.place(RequestId("a"), 0.0) == QueuePlace(queue_position=1, estimated_wait_seconds=None)
 
     made = await grant(admission, 1.0)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bus.events import Priority
 from bus.ids import CallId, PayerId, RequestId, TenantId
-from scheduler.admission import Ask, BreakerChange, BreakerState, CallEnd, Grant, Joined, Place
+from scheduler.admission import Ask, BreakerChange, BreakerState, CallEnd, Grant, Joined, QueuePlace
 from scheduler.core import AdmissionCore
 from scheduler.errors import QueueFull
 from scheduler.policy import AdmissionPolicy
@@ -203,7 +203,7 @@ def test_a_queue_that_is_full_says_when_to_come_back_but_takes_what_was_accepted
         core.room(TenantId("tenant"), Priority.INTERACTIVE)
 
     assert refused.value.retry_after_seconds >= 1
-    assert isinstance(core.offer(ask(), 0.0), Place)
+    assert isinstance(core.offer(ask(), 0.0), QueuePlace)
 
 
 def test_neither_a_flood_of_batch_work_nor_another_tenant_fills_the_queue_for_people() -> None:
@@ -249,7 +249,7 @@ def test_bar_15_who_leaves_takes_only_its_own_urgency_along() -> None:
     core.leave(RequestId("leader"), 0.0)
     core.offer(ask("person"), 0.0)
 
-    assert core.place(RequestId("batch"), 0.0) == Place(queue_position=2, estimated_wait_seconds=None)
+    assert core.place(RequestId("batch"), 0.0) == QueuePlace(queue_position=2, estimated_wait_seconds=None)
     assert sorted(made.waiters for made in granted(core, 0.0)) == [("batch",), ("person",)]
 
 
@@ -315,8 +315,8 @@ def test_a_place_passes_over_payers_that_are_shut() -> None:
     told = core.offer(ask(payer="other", tenant="last"), 0.0)
     own = core.offer(ask(tenant="last"), 0.0)
 
-    assert told == Place(queue_position=1, estimated_wait_seconds=None)
-    assert isinstance(own, Place)
+    assert told == QueuePlace(queue_position=1, estimated_wait_seconds=None)
+    assert isinstance(own, QueuePlace)
     assert own.queue_position == 11
 
 
@@ -334,10 +334,10 @@ def test_an_estimate_knows_of_caps_of_pauses_and_of_payers_that_are_down() -> No
     down = core.offer(ask(payer="down"), 60.0)
     free = core.offer(ask(payer="free"), 60.0)
 
-    assert isinstance(capped, Place) and capped.estimated_wait_seconds == pytest.approx(2.0)
-    assert isinstance(pausing, Place) and pausing.estimated_wait_seconds == pytest.approx(7.0)
-    assert isinstance(down, Place) and down.estimated_wait_seconds == pytest.approx(60.0)
-    assert isinstance(free, Place) and free.estimated_wait_seconds == 0.0
+    assert isinstance(capped, QueuePlace) and capped.estimated_wait_seconds == pytest.approx(2.0)
+    assert isinstance(pausing, QueuePlace) and pausing.estimated_wait_seconds == pytest.approx(7.0)
+    assert isinstance(down, QueuePlace) and down.estimated_wait_seconds == pytest.approx(60.0)
+    assert isinstance(free, QueuePlace) and free.estimated_wait_seconds == 0.0
 
 
 # Bounds.

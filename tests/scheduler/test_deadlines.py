@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bus.ids import RequestId
-from scheduler.admission import CallEnd, Joined, Place
+from scheduler.admission import CallEnd, Joined, QueuePlace
 from tests.scheduler.asks import ask, granted, names
 from tests.scheduler.test_core import call, core_of, grant
 
@@ -122,7 +122,7 @@ def test_a_retry_waits_until_it_is_due() -> None:
     core = core_of()
     told = core.offer(ask("retry", not_before=4.0), 0.0)
 
-    assert isinstance(told, Place)
+    assert isinstance(told, QueuePlace)
     assert core.grant(3.9) is None
     assert core.next_wakeup(3.9) == 4.0
     assert core.grant(4.0) is not None

@@ -10,7 +10,17 @@ import msgspec
 import pytest
 
 from bus.ids import CallId, PayerId, RequestId
-from scheduler.admission import AdmissionStatus, Ask, BreakerState, CallEnd, Grant, Joined, PayerStatus, Place, Settled
+from scheduler.admission import (
+    AdmissionStatus,
+    Ask,
+    BreakerState,
+    CallEnd,
+    Grant,
+    Joined,
+    PayerStatus,
+    QueuePlace,
+    Settled,
+)
 from scheduler.core import AdmissionCore
 from scheduler.policy import AdmissionPolicy
 from scheduler.redis.admission import RedisAdmission
@@ -39,7 +49,7 @@ class Twins(AdmissionCore):
         self._called: dict[CallId, CallId] = {}
         """The core's name of each call of theirs."""
 
-    def offer(self, ask: Ask, now: float) -> Place | Joined:
+    def offer(self, ask: Ask, now: float) -> QueuePlace | Joined:
         theirs = self._run(self._whoever().offer(ask, now))
         ours = super().offer(ask, now)
         if isinstance(theirs, Joined):
@@ -47,11 +57,11 @@ class Twins(AdmissionCore):
             assert self._called[theirs.call_id] == ours.call_id
             assert theirs.lease_expires == pytest.approx(ours.lease_expires)
         else:
-            assert isinstance(ours, Place)
+            assert isinstance(ours, QueuePlace)
             assert_same_place(theirs, ours)
         return theirs
 
-    def place(self, request_id: RequestId, now: float) -> Place | None:
+    def place(self, request_id: RequestId, now: float) -> QueuePlace | None:
         theirs = self._run(self._whoever().place(request_id, now))
         assert_same_place(theirs, super().place(request_id, now))
         return theirs
@@ -127,7 +137,7 @@ def worth_telling(payer: PayerStatus) -> bool:
     return bool(payer.waiting or payer.in_flight or payer.median_seconds) or payer.breaker is not BreakerState.CLOSED
 
 
-def assert_same_place(theirs: Place | None, ours: Place | None) -> None:
+def assert_same_place(theirs: QueuePlace | None, ours: QueuePlace | None) -> None:
     """But for the last digits of an estimate."""
     assert (theirs is None) == (ours is None)
     if theirs is not None and ours is not None:

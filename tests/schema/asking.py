@@ -9,8 +9,8 @@ from typing import Any
 from strawberry.types.execution import ExecutionResult
 
 from bus.metrics import Metrics
-from delivery.answers import Answers
 from delivery.caller import Caller
+from delivery.payloads import Payloads
 from delivery.rates import Rates
 from schema.context import Context
 from schema.execution import CoveySchema, build_schema
@@ -31,8 +31,8 @@ fragment Standing on CoverageRequest { id memberId payerId status priority attem
 
 def made(*, development: bool = False, limits: Limits | None = None, rates: Rates | None = None) -> CoveySchema:
     """A schema; with `asking` it needs a world, without one it can still refuse."""
-    answers = Answers(metrics=Metrics(), new_id=lambda: "error-1")
-    return build_schema(answers=answers, limits=limits, development=development, rates=rates)
+    payloads = Payloads(metrics=Metrics(), new_id=lambda: "error-1")
+    return build_schema(payloads=payloads, limits=limits, development=development, rates=rates)
 
 
 class Asker:

@@ -34,7 +34,7 @@ from bus.failure import Failure, FailureKind
 from bus.ids import CallId, EventId, MemberId, PayerId, RequestId, TenantId
 from bus.replay import Checkpoint, Delivered, Gap, GapReason
 from resolvers.progress import QueueProgress
-from scheduler.admission import Place
+from scheduler.admission import QueuePlace
 
 ROOTS: Final = {
     "coverageRequestEvents": "coverageRequestEvents(requestId: $id, after: $after)",
@@ -208,7 +208,7 @@ items = st.one_of(
     st.builds(
         QueueProgress,
         request_id=_text.map(RequestId),
-        place=st.builds(Place, queue_position=_number, estimated_wait_seconds=_seconds),
+        place=st.builds(QueuePlace, queue_position=_number, estimated_wait_seconds=_seconds),
         cursor=_text,
     ),
 )

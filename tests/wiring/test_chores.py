@@ -15,7 +15,7 @@ from delivery.redis_presence import RedisPresence
 from scheduler.upkeep import Upkeep
 from settings import load
 from tests.bus.kafka_logs import link_to, new_topics
-from wiring.role import Role
+from wiring.duties import Duties
 
 pytestmark = pytest.mark.services
 
@@ -34,10 +34,10 @@ async def instances(folder: Path, kafka: str, redis: str, *, workers: int) -> As
             topic_min_in_sync=1,
             cursor_key="a cursor key of this test, the same for both",
         )
-        role = Role(gateway=True, workers=workers)
+        duties = Duties(gateway=True, workers=workers)
         async with (
-            assembled(settings, url="http://127.0.0.1:9", role=role) as one,
-            assembled(settings, url="http://127.0.0.1:9", role=role) as other,
+            assembled(settings, url="http://127.0.0.1:9", duties=duties) as one,
+            assembled(settings, url="http://127.0.0.1:9", duties=duties) as other,
         ):
             yield one, other
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 
-class Role(NamedTuple):
+class Duties(NamedTuple):
     """What a process does. Over a log that is a file one process does it all."""
 
     gateway: bool = True
@@ -14,4 +14,4 @@ class Role(NamedTuple):
     """How many workers make calls."""
 
 
-EVERYTHING: Final = Role()
+EVERYTHING: Final = Duties()

@@ -79,7 +79,7 @@ def is_request_error(result: ExecutionResult) -> bool:
     return bool(result.errors) and result.data is None and all(error.path is None for error in result.errors or ())
 
 
-class Answers:
+class Payloads:
     """Formats what the schema gave, and masks what nobody expected.
 
     The schema codes its errors itself; one that comes without a code is an unexpected exception, and is masked here
