@@ -1,56 +1,51 @@
 """Fan-out: what the readers of the log take in reaches everybody in this process who listens to it.
 
-    Reader -> Fanout.take -> LogBackend -> broadcaster -> one subscription a channel -> LiveTails
+    Reader -> Fanout.take -> LogBackend -> broadcaster -> one subscription a topic -> LiveTails, by their channels
 
 Of `broadcaster` only the public interface is used. Its queues are unbounded and its listener can die unseen, so it is
-fed by a supervised reader through a bounded queue, and nothing waits behind it but bounded tails.
+fed by a supervised reader through a bounded queue, whole batches at a time, and nothing waits behind it but bounded
+tails (docs/decisions/0016).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeAlias, cast
 
 from broadcaster import Broadcast, BroadcastBackend
 from broadcaster import Event as Message
 
-from bus.events import Event, Recorded, Topic
-from bus.ids import MemberId, TenantId, derived_id
+from bus.bell import Bell
+from bus.events import Recorded, Topic
+from bus.ids import MemberId, TenantId
 from bus.traces import continued
 
-PAYER_CHANNEL: Final = "payers"
+Channel: TypeAlias = tuple[str | None, ...]
+"""What a tail listens to."""
+PAYER_CHANNEL: Final[Channel] = (Topic.PAYER,)
 """All of `payer.events`."""
 
-_UNDISPATCHED_EVENTS: Final = 1024
+_UNDISPATCHED_BATCHES: Final = 2
 """The backend holds no more; then the reader waits."""
 
 
-def member_channel(tenant_id: TenantId, member_id: MemberId) -> str:
-    """The channel of one member's events in `rte.events`; an opaque name, so that it may appear anywhere."""
-    return derived_id("member", tenant_id, member_id)
-
-
-def _channel_of(event: Event) -> str | None:
-    if event.topic is Topic.PAYER:
-        return PAYER_CHANNEL
-    if event.tenant_id is None or event.member_id is None:
-        return None
-    return member_channel(event.tenant_id, event.member_id)
+def member_channel(tenant_id: TenantId, member_id: MemberId) -> Channel:
+    """The channel of one member's events in `rte.events`."""
+    return tenant_id, member_id
 
 
 class LogBackend(BroadcastBackend):
-    """What broadcaster is put upon: events that a reader of the log publishes, by reference.
+    """What broadcaster is put upon: batches of a topic that a reader of the log publishes, by reference.
 
-    Events of channels that nobody is subscribed to are left out.
+    Topics that nobody is subscribed to are left out.
     """
 
     def __init__(self) -> None:
         self._subscribed: set[str] = set()
-        self._published: asyncio.Queue[Message] = asyncio.Queue(_UNDISPATCHED_EVENTS)
+        self._published: asyncio.Queue[Message] = asyncio.Queue(_UNDISPATCHED_BATCHES)
 
     async def connect(self) -> None:
         """Nothing to connect to: the reader comes to us."""
@@ -66,7 +61,7 @@ class LogBackend(BroadcastBackend):
         self._subscribed.discard(group)
 
     async def publish(self, channel: str, message: Any) -> None:
-        """Waits while too many events are not dispatched yet."""
+        """Waits while too many batches are not dispatched yet."""
         if channel in self._subscribed:
             await self._published.put(Message(channel, message))
 
@@ -81,11 +76,13 @@ class LiveTail:
     costs no more than the bound.
     """
 
+    __slots__ = ("_bound", "_held", "_lagged", "_stirred")
+
     def __init__(self, bound: int) -> None:
         self._bound = bound
-        self._held: deque[Recorded] = deque()
+        self._held: list[Recorded] = []
         self._lagged = False
-        self._stirred = asyncio.Event()
+        self._stirred = Bell()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -97,14 +94,14 @@ class LiveTail:
             self._lagged = True
         elif not self._lagged:
             self._held.append(recorded)
-        self._stirred.set()
+        self._stirred.ring()
 
     def wake(self) -> None:
         """Let `wait` return though nothing came."""
-        self._stirred.set()
+        self._stirred.ring()
 
     async def wait(self) -> None:
-        """Return as soon as something came, the tail lagged, or somebody woke it."""
+        """Return as soon as something came, the tail lagged, or somebody woke it. For its owner alone."""
         await self._stirred.wait()
 
     def drain(self) -> Sequence[Recorded] | None:
@@ -112,7 +109,7 @@ class LiveTail:
         held = None if self._lagged else tuple(self._held)
         self._held.clear()
         self._lagged = False
-        self._stirred.clear()
+        self._stirred.hush()
         return held
 
 
@@ -123,81 +120,72 @@ class Fanout:
         """`tail_bound` is how many events a tail holds before it lags."""
         self._broadcast = Broadcast(backend=LogBackend())
         self._tail_bound = tail_bound
-        self._subscriptions: dict[str, _Subscription] = {}
+        self._tails: dict[Channel, set[LiveTail]] = {}
+        self._spreading: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         await self._broadcast.connect()
+        for topic in Topic:
+            in_effect = asyncio.Event()
+            spread = self._spread(topic, in_effect)
+            self._spreading.add(asyncio.create_task(spread, name=f"fanout {topic.value}"))
+            await in_effect.wait()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Tails that are still held hear nothing more."""
-        while self._subscriptions:
-            _, subscription = self._subscriptions.popitem()
-            await subscription.close()
+        for task in self._spreading:
+            task.cancel()
+        await asyncio.wait(self._spreading)
         await self._broadcast.disconnect()
 
     @property
     def held(self) -> int:
         """Events that wait in tails for their owners."""
-        tails = {id(tail): tail for subscription in self._subscriptions.values() for tail in subscription.tails}
+        tails = {id(tail): tail for of_channel in self._tails.values() for tail in of_channel}
         return sum(len(tail) for tail in tails.values())
 
     async def take(self, batch: Sequence[Recorded]) -> None:
-        """Publish the next events of a topic: the sink of its reader."""
-        for recorded in batch:
-            channel = _channel_of(recorded.event)
-            if channel is not None:
-                with continued("fan out", recorded.event.traceparent, type=recorded.event.type):
-                    await self._broadcast.publish(channel, recorded)
+        """Publish the next events, of any topics: the sink of their reader."""
+        for topic in Topic:
+            if of_topic := [recorded for recorded in batch if recorded.event.topic is topic]:
+                await self._broadcast.publish(topic.value, of_topic)
 
-    @asynccontextmanager
-    async def tail(self, *channels: str) -> AsyncIterator[LiveTail]:
+    @contextmanager
+    def tail(self, *channels: Channel) -> Iterator[LiveTail]:
         """A tail of these channels that misses nothing that is published from the moment it is entered.
 
         What was published shortly before may come too.
         """
         tail = LiveTail(self._tail_bound)
-        async with AsyncExitStack() as stack:
-            for channel in channels:
-                await stack.enter_async_context(self._listening(channel, tail))
-            yield tail
-
-    @asynccontextmanager
-    async def _listening(self, channel: str, tail: LiveTail) -> AsyncIterator[None]:
-        subscription = self._subscriptions.get(channel)
-        if subscription is None:
-            subscription = self._subscriptions[channel] = _Subscription(self._broadcast, channel)
-        subscription.tails.add(tail)
+        for channel in channels:
+            self._tails.setdefault(channel, set()).add(tail)
         try:
-            await subscription.in_effect.wait()
-            yield
+            yield tail
         finally:
-            subscription.tails.discard(tail)
-            # Forgotten before it closes, without a pause between: who comes meanwhile makes a subscription of its own.
-            if not subscription.tails and self._subscriptions.get(channel) is subscription:
-                del self._subscriptions[channel]
-                await subscription.close()
+            for channel in channels:
+                listening = self._tails[channel]
+                listening.discard(tail)
+                if not listening:
+                    del self._tails[channel]
 
-
-class _Subscription:
-    """One channel of broadcaster, and the tails in this process that it is spread over."""
-
-    def __init__(self, broadcast: Broadcast, channel: str) -> None:
-        self.tails: set[LiveTail] = set()
-        self.in_effect = asyncio.Event()
-        self._task = asyncio.create_task(self._spread(broadcast, channel), name=f"fanout {channel}")
-
-    async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.wait({self._task})
-
-    async def _spread(self, broadcast: Broadcast, channel: str) -> None:
-        async with broadcast.subscribe(channel) as subscriber:
-            self.in_effect.set()
+    async def _spread(self, topic: Topic, in_effect: asyncio.Event) -> None:
+        async with self._broadcast.subscribe(topic.value) as subscriber:
+            in_effect.set()
             while True:
                 message = await subscriber.get()
-                recorded = cast(Recorded, message.message)
-                for tail in self.tails:
-                    tail.push(recorded)
+                for recorded in cast("Sequence[Recorded]", message.message):
+                    event = recorded.event
+                    # An event of no member is on no channel: nobody could listen there.
+                    channel = PAYER_CHANNEL if topic is Topic.PAYER else (event.tenant_id, event.member_id)
+                    if (tails := self._tails.get(channel)) is not None:
+                        _share(recorded, tails)
+
+
+def _share(recorded: Recorded, tails: Iterable[LiveTail]) -> None:
+    event = recorded.event
+    with nullcontext() if event.traceparent is None else continued("fan out", event.traceparent, type=event.type):
+        for tail in tails:
+            tail.push(recorded)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bus.clock import Clock
 from bus.events import Recorded, Topic
-from bus.fanout import LiveTail
+from bus.fanout import Channel, LiveTail
 from bus.log import Span
 
 
@@ -25,7 +25,7 @@ class Track(Struct, frozen=True, kw_only=True):
     """One topic's part of a stream: where its events come from, history and live."""
 
     topic: Topic
-    channel: str
+    channel: Channel
     """Of the fan-out; may carry more than `read` gives."""
     read: Callable[[int], Awaitable[Sequence[Recorded]]]
     """The next events of the log behind a position, in log order; none only where the log has no more.

@@ -89,7 +89,7 @@ class Player:
 
     async def play(self, stream: Stream, opening: Callable[[], Awaitable[Opening]]) -> AsyncGenerator[StreamItem, None]:
         # The tail before the log is read for the first time, so that nothing falls between history and live.
-        async with self._fanout.tail(*(track.channel for track in stream.tracks)) as tail:
+        with self._fanout.tail(*(track.channel for track in stream.tracks)) as tail:
             opened = await opening()
             for item in opened.items:
                 yield item
@@ -147,7 +147,7 @@ class Player:
         return relay
 
     async def _keep_relaying(self, stream: Stream, relay: Relay[StreamItem]) -> None:
-        async with self._fanout.tail(*(track.channel for track in stream.tracks)) as tail:
+        with self._fanout.tail(*(track.channel for track in stream.tracks)) as tail:
             relay.open(await self.ends(stream))
             async with aclosing(self._follow(stream, tail, relay.reached, relay)) as batches:
                 async for steps in batches:
