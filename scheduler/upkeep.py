@@ -29,7 +29,9 @@ TURN_SECONDS: Final = 20.0
 """How long a turn lasts: with the pause below it ends before the next sweep is due, so that one is made in time also
 where the last to make one died."""
 _TURN_TAKEN_SECONDS: Final = 10.0
-_UNRESTORED_SECONDS: Final = 0.5
+_LOOK_AGAIN_SECONDS: Final = 0.02
+_LOOK_AGAIN_AT_MOST_SECONDS: Final = 0.5
+"""Views are whole within milliseconds of most starts, and a start waits for that; to fill them anew takes a minute."""
 _STILL: Final = timedelta(seconds=15)
 """A step from one event to the next takes milliseconds; after so long nobody is on it."""
 _LOOKED_AFTER: Final = timedelta(seconds=75)
@@ -119,6 +121,7 @@ class Upkeep:
             self._dispatcher.changed.set()
 
     async def _mend(self) -> None:
+        pause_seconds = _LOOK_AGAIN_SECONDS
         while True:
             self._due.clear()
             try:
@@ -127,8 +130,10 @@ class Upkeep:
             except CoveyError as error:
                 _logger.warning("not_mended", reason=str(error))
             if self._restore_due:
-                await self._clock.sleep(_UNRESTORED_SECONDS)
+                await self._clock.sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, _LOOK_AGAIN_AT_MOST_SECONDS)
             else:
+                pause_seconds = _LOOK_AGAIN_SECONDS
                 await self._due.wait()  # every renewal tells again what is still to be done
 
     async def _take_turns(self) -> None:

@@ -85,6 +85,7 @@ class Kept:
         self.world = world
         self.admission = admission
         self.whole = True
+        self.looks = 0
         self.shared_ahead = timedelta()
         self._turns = Turns(world.clock)
         self.upkeep = self.another()
@@ -109,6 +110,7 @@ class Kept:
         return self.world.clock.now() + self.shared_ahead
 
     async def _whole(self) -> bool:
+        self.looks += 1
         return self.whole
 
     async def open_requests(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -95,6 +96,31 @@ def test_after_a_loss_calls_that_may_be_counted_hold_their_slots_and_what_waits_
             assert status.held == 2  # the dead worker's call, and the one that was granted to who waits
             assert await world.status(waits) is RequestStatus.STARTED
             assert (await world.types(started))[-1] == "started"
+
+    run_virtually(main())
+
+
+def test_a_start_goes_on_within_moments_of_the_views_being_whole_and_looks_ever_more_seldom_until_then() -> None:
+    async def main() -> None:
+        async with kept() as keeping:
+            clock = keeping.world.clock
+            keeping.whole = False
+            upkeep = keeping.another()
+            running = asyncio.create_task(upkeep.run())
+            try:
+                await clock.sleep(0.03)
+                keeping.whole = True
+                await clock.sleep(0.05)
+                assert upkeep.restored.is_set()
+                keeping.whole = False
+                keeping.admission.renewals.append(LOST)
+                await clock.sleep(RENEWAL_SECONDS)
+                looks = keeping.looks
+                await clock.sleep(60)
+                assert 100 <= keeping.looks - looks <= 130
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
 
     run_virtually(main())
 
