@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.compiled import compile_checkout
 from bench.report import Figure, report
 from bench.servers import serve, until_ready
 
@@ -25,6 +26,7 @@ def resident_mib(pid: int) -> float:
 
 
 async def main() -> int:
+    compile_checkout()
     seconds: list[float] = []
     with TemporaryDirectory() as folder:
         for turn in range(6):

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from bench.compiled import compile_checkout
 from bench.gateway.clients import Client, follow
 from bench.gateway.covey import covey_producer, covey_waiting, token
 from bench.gateway.pinned import One, pinned
@@ -28,6 +29,8 @@ _LONGEST_SECONDS: Final = 60.0
 
 async def measure_first_event(plan: Plan) -> Sequence[Figure]:
     """Topics, and the key that tokens are signed with, are there before. Rivals get their event as a line."""
+
+    compile_checkout()
 
     async def one(system: str) -> float:
         return round(await (_covey(plan) if system == "covey" else _rival(plan, system)), 3)
