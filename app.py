@@ -6,11 +6,11 @@ import asyncio
 import gc
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
 from random import SystemRandom
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import strawberry
 import structlog
@@ -45,12 +45,13 @@ from settings import Settings
 from warming.freshness import Freshness
 from wiring.doors import doors, token_keys
 from wiring.duties import EVERYTHING, Duties
-from wiring.embedded import OpenLog, embedded_store, open_sqlite_log
 from wiring.foundation import Foundation, sealer_of, secret_bytes, warn_of_plain_data
-from wiring.scheduling import Scheduling, embedded_scheduling, shared_scheduling
-from wiring.shared import present, shared_store
+from wiring.scheduling import Scheduling
 from wiring.store import Chore, Store
 from wiring.traces import traces
+
+if TYPE_CHECKING:
+    from wiring.embedded import OpenLog
 
 _logger = structlog.get_logger(__name__)
 
@@ -150,11 +151,15 @@ class Program(NamedTuple):
 
 @asynccontextmanager
 async def _backing(
-    base: Foundation, duties: Duties, connections: Connections, open_log: OpenLog
+    base: Foundation, duties: Duties, connections: Connections, open_log: OpenLog | None
 ) -> AsyncIterator[tuple[Store, Scheduling, Presence, Mapping[str, Chore]]]:
     """Where events are kept, who makes the calls and who has sockets: in this process, or among many; with the chores
     of all that."""
+    # The adapters of the other kind stay unimported: with their libraries they are a third of a start.
     if base.settings.shared:
+        from wiring.shared import present, shared_store  # noqa: PLC0415
+        from wiring.shared_scheduling import shared_scheduling  # noqa: PLC0415
+
         async with (
             shared_store(base, duties) as shared,
             shared_scheduling(base, shared, workers=duties.workers) as scheduling,
@@ -163,13 +168,16 @@ async def _backing(
             chores = {**scheduling.chores, **shared.store.chores, "presence": telling}
             yield shared.store, scheduling, presence, chores
     else:
+        from wiring.embedded import embedded_scheduling, embedded_store, open_sqlite_log  # noqa: PLC0415
+
+        open_log = open_log or open_sqlite_log
         async with embedded_store(base, open_log) as store, embedded_scheduling(base, store) as scheduling:
             yield store, scheduling, OwnPresence(connections, random_id()), {**scheduling.chores, **store.chores}
 
 
 @asynccontextmanager
 async def assembled(
-    settings: Settings, *, url: str, duties: Duties = EVERYTHING, open_log: OpenLog = open_sqlite_log
+    settings: Settings, *, url: str, duties: Duties = EVERYTHING, open_log: OpenLog | None = None
 ) -> AsyncIterator[Program]:
     """Build every part in the order in which they need each other, and close them in reverse.
 
@@ -244,7 +252,7 @@ async def serve(
     duties: Duties = EVERYTHING,
     on_ready: Callable[[str], None] | None = None,
     stop: asyncio.Event | None = None,
-    open_log: OpenLog = open_sqlite_log,
+    open_log: OpenLog | None = None,
 ) -> int:
     """Serve until SIGTERM, SIGINT or `stop`, drain, and return the exit code; `on_ready` is given the URL.
 
@@ -253,7 +261,7 @@ async def serve(
     warn_of_plain_data(settings)
     gc.set_threshold(*_COLLECTOR_THRESHOLDS)
     os.umask(0o077)  # what is kept is health data: for its owner only
-    with closing(_listen(host, port)) as listener:
+    with closing(_listen(host, port)) as listener, _uncollected():
         url = f"http://{host}:{listener.getsockname()[1]}"
         async with (
             assembled(settings, url=url, duties=duties, open_log=open_log) as program,
@@ -286,6 +294,7 @@ async def serve(
             )
             server = DrainingServer(config, partial(_drain, program, settings.drain_seconds))
             gc.freeze()
+            gc.enable()  # built is all that was to be
             stopping = side_tasks.create_task(_stop(server, stop or asyncio.Event()), name="stop")
             with server.capture_signals():  # workers make calls already: a stop that comes now is an orderly one too
                 await _restored(program, server)
@@ -300,6 +309,16 @@ async def serve(
             for task in (*running, stopping):
                 task.cancel()
     return 0
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage is looked for, until somebody turns that on or the end: what a start builds stays."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 async def _restored(program: Program, server: DrainingServer) -> None:

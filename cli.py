@@ -7,6 +7,7 @@ when it runs, so that the others and `--help` do not wait for it.
 
 from __future__ import annotations
 
+import gc
 from datetime import date
 from typing import Annotated, Any, Final
 
@@ -255,6 +256,7 @@ cli.command()(operators.revoke)
 
 def main() -> None:
     """The `covey` program."""
+    gc.disable()  # nothing that is imported becomes garbage; `run` turns it on
     cli()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ def given_settings(*, data: Path | None = None) -> Settings:
 
 def run(program: Coroutine[Any, Any, int | None]) -> int:
     """Run it to its end on the loop that serves; its exit code."""
+    gc.enable()
     if sys.platform == "win32":
         return asyncio.run(program) or 0
     import uvloop  # noqa: PLC0415 - there is none on Windows

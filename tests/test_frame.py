@@ -6,6 +6,7 @@ import ast
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -91,6 +92,39 @@ def test_root_modules_import_downward_only(module: str, allowed: set[str]) -> No
 def test_scripts_can_be_run(script: str) -> None:
     assert os.access(ROOT / script, os.X_OK)
     subprocess.run(["bash", "-n", script], cwd=ROOT, check=True)
+
+
+EMBEDDED = """
+import asyncio, pathlib, sys
+import app, settings
+
+async def started():
+    async with app.assembled(settings.load(data=pathlib.Path(sys.argv[1])), url="http://127.0.0.1:1"):
+        print(*sys.modules)
+
+asyncio.run(started())
+"""
+GATEWAY = "import sys, cli, app, wiring.shared, wiring.shared_scheduling; print(*sys.modules)"
+
+
+@pytest.mark.parametrize(
+    ("program", "unneeded"),
+    [
+        (EMBEDDED, {"aiokafka", "redis", "opentelemetry.sdk", "payer.simulator"}),
+        (GATEWAY, {"httpx", "sqlite3", "payer.stedi", "payer.simulator", "bus.sqlite.log"}),
+        ("import sys, cli; print(*sys.modules)", {"app", "strawberry", "graphql", "uvicorn", "aiokafka", "redis"}),
+    ],
+    ids=["embedded", "gateway", "help"],
+)
+def test_a_start_does_not_wait_for_libraries_that_it_has_no_use_for(
+    program: str, unneeded: set[str], tmp_path: Path
+) -> None:
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("COVEY_", "COVERAGE_"))}
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, env=own, capture_output=True, text=True, check=True
+    )
+    imported = set(ran.stdout.split())
+    assert len(imported) > 100 and not imported & unneeded
 
 
 class TestEnvironment:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-import httpx
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from bus.clock import Clock
@@ -20,7 +19,6 @@ from delivery.development_key import DevelopmentKey, sign_development_token
 from delivery.drain import Drain
 from delivery.graphiql import GraphiqlPage
 from delivery.http import HttpDoor
-from delivery.jwks import JwksKeys
 from delivery.keys import KeySource, public_key
 from delivery.lifetime import LifetimeLimits
 from delivery.payloads import Payloads
@@ -56,6 +54,11 @@ async def token_keys(base: Foundation) -> AsyncIterator[Keys]:
     """Raises KeyUnusable."""
     settings = base.settings
     if settings.jwt_jwks_url is not None:
+        # Slow to import, and of use only here.
+        import httpx  # noqa: PLC0415
+
+        from delivery.jwks import JwksKeys  # noqa: PLC0415
+
         async with httpx.AsyncClient() as http:
             yield Keys(JwksKeys(url=settings.jwt_jwks_url, client=http, clock=base.clock), None)
     elif settings.jwt_public_key is not None:

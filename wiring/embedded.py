@@ -19,10 +19,16 @@ from bus.retention import Retention
 from bus.sealing import Sealer
 from bus.sqlite.log import SqliteLog
 from delivery.revocation_file import RevocationFile
+from scheduler.dispatcher import Dispatcher
+from scheduler.journal import Journal
+from scheduler.memory_admission import MemoryAdmission
+from scheduler.recovery import recover
 from settings import Settings
 from warming.sqlite_cache import SqliteCache
 from warming.view import CoverageView
 from wiring.foundation import Foundation
+from wiring.payer import payer_client
+from wiring.scheduling import Scheduling, admission_policy, worker_of
 from wiring.store import Store
 
 
@@ -45,7 +51,7 @@ async def open_sqlite_log(settings: Settings, clock: Clock, metrics: Metrics, se
 
 
 @asynccontextmanager
-async def embedded_store(base: Foundation, open_log: OpenLog) -> AsyncIterator[Store]:
+async def embedded_store(base: Foundation, open_log: OpenLog = open_sqlite_log) -> AsyncIterator[Store]:
     """Open the files, and read what is new into the cache and the fan-out. Raises as `open_log`; CacheUnavailable."""
     settings, clock, metrics = base.settings, base.clock, base.metrics
     async with AsyncExitStack() as stack:
@@ -86,3 +92,23 @@ async def embedded_store(base: Foundation, open_log: OpenLog) -> AsyncIterator[S
             checks={"log": log_away, "readers": behind},
             chores={"retention": retention.run},
         )
+
+
+@asynccontextmanager
+async def embedded_scheduling(base: Foundation, store: Store) -> AsyncIterator[Scheduling]:
+    """The one worker of the one process; what an earlier life left open has been taken up."""
+    async with payer_client(base) as payer:
+        admission = MemoryAdmission(admission_policy(base.settings), random_id)
+        journal = Journal(store.log, store.requests, base.clock, random_id, base.metrics)
+        dispatcher = Dispatcher(journal=journal, admission=admission, clock=base.clock, metrics=base.metrics)
+        worker = worker_of(base, payer, journal, admission, dispatcher)
+        await recover(
+            log=store.log,
+            requests=store.requests,
+            journal=journal,
+            admission=admission,
+            dispatcher=dispatcher,
+            clock=base.clock,
+            lease_seconds=base.settings.lease_seconds,
+        )
+        yield Scheduling(dispatcher, [worker], {"worker": worker.run})
