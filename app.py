@@ -49,6 +49,7 @@ from wiring.foundation import Foundation, sealer_of, secret_bytes, warn_of_plain
 from wiring.scheduling import Scheduling
 from wiring.store import Chore, Store
 from wiring.traces import traces
+from wiring.unused import unused
 
 if TYPE_CHECKING:
     from wiring.embedded import OpenLog
@@ -157,8 +158,9 @@ async def _backing(
     of all that."""
     # The adapters of the other kind stay unimported: with their libraries they are a third of a start.
     if base.settings.shared:
-        from wiring.shared import present, shared_store  # noqa: PLC0415
-        from wiring.shared_scheduling import shared_scheduling  # noqa: PLC0415
+        with unused("opentelemetry.sdk.metrics"):  # redis-py would count by it, if it were told to
+            from wiring.shared import present, shared_store  # noqa: PLC0415
+            from wiring.shared_scheduling import shared_scheduling  # noqa: PLC0415
 
         async with (
             shared_store(base, duties) as shared,

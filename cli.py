@@ -83,8 +83,11 @@ def serve(
     Example: COVEY_PAYER_URL=http://127.0.0.1:8100 covey serve --port 8000
     """
     with told():
-        import app
-        import logs
+        from wiring.unused import unused
+
+        with unused("rich"):  # structlog would draw tracebacks with it
+            import app
+            import logs
         from console.ports import require_free
         from wiring.duties import Duties
 

@@ -32,8 +32,11 @@ def worker(
     Example: COVEY_LOG=kafka://127.0.0.1:9092 COVEY_STATE=redis://127.0.0.1:6379/0 covey worker
     """
     with told():
-        import app
-        import logs
+        from wiring.unused import unused
+
+        with unused("rich"):  # structlog would draw tracebacks with it
+            import app
+            import logs
         from console.ports import require_free
         from wiring.duties import Duties
 
