@@ -12,12 +12,12 @@ from graphql.execution.executor import Executor
 from msgspec import Struct
 from strawberry.types.execution import ExecutionResult
 
-from bus.replay import Delivered, StreamItem
+from bus.replay import Delivered
 from delivery.payloads import EncodedResult, EventResult
 from resolvers.answers import Answers
-from resolvers.progress import QueueProgress
-from schema.compiled_selection import Selection, Unusual, compile_selection
-from schema.updates import update_of
+from schema.answer_templates import Selection, compile_selection
+from schema.compiled_selection import Unusual
+from schema.tellings import Item, update_of
 
 _REMEMBERED: Final = 16
 """Selections of one operation: as many ways to set its directives' variables as are in use at a time."""
@@ -55,26 +55,30 @@ class EventAnswers(Struct, frozen=True, kw_only=True):
     told: Callable[[graphql.ExecutionResult], ExecutionResult]
     """What of the executor's own results may leave."""
 
-    async def answer(self, item: StreamItem | QueueProgress) -> ExecutionResult:
-        """What the subscriber is told of the item."""
-        if self.selection is not None:
-            try:
-                return EncodedResult(self._payload(self.selection, item), item.cursor)
-            except Unusual:
-                pass
+    def encoded(self, item: Item) -> EncodedResult | None:
+        """What the subscriber is told of the item; None where that takes an execution."""
+        if self.selection is None:
+            return None
+        try:
+            return EncodedResult(self._payload(self.selection, item), item.cursor)
+        except Unusual:
+            return None
+
+    async def executed(self, item: Item) -> EventResult:
+        """The same by an execution."""
         event_executor = self.executor.build_per_event_executor(update_of(item, self.answers))
         result = event_executor.execute_operation(False)
         if isinstance(result, Awaitable):
             result = await result
         return EventResult(self.told(cast("graphql.ExecutionResult", result)), item.cursor)
 
-    def _payload(self, selection: Selection, item: StreamItem | QueueProgress) -> bytes:
+    def _payload(self, selection: Selection, item: Item) -> bytes:
         shared = item.encodings if isinstance(item, Delivered) else None
         if shared is None:
-            return selection.payload(update_of(item, self.answers))
+            return selection.payload(item, self.answers)
         payload = shared.get(selection)
         if payload is None:
-            payload = shared[selection] = selection.payload(update_of(item, self.answers))
+            payload = shared[selection] = selection.payload(item, self.answers)
         return payload
 
 

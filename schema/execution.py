@@ -21,10 +21,8 @@ from strawberry.schema.schema import StreamResult
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from bus.replay import StreamItem
 from delivery.payloads import Payloads
 from delivery.rates import Rates
-from resolvers.progress import QueueProgress
 from schema.context import Context
 from schema.documents import Document, DocumentRefused, Documents, Operation
 from schema.errors import ErrorMask, bad_input
@@ -36,6 +34,7 @@ from schema.places import QUERY, VARIABLES, Places
 from schema.query import Query
 from schema.scalars import SCALARS
 from schema.subscription import Subscription
+from schema.tellings import Item
 
 _COMPLEXITY_OF_ONE: Final = 150
 """What an operation may cost and count as one: a submission does."""
@@ -43,7 +42,7 @@ _COMPLEXITY_OF_MORE: Final = 25
 """What counts as one more beyond that; a millisecond or so."""
 _BYTES_OF_MORE: Final = 512
 """The same of a document that has to be read: a client that sends the same ones has them read once."""
-_Items = AsyncGenerator[StreamItem | QueueProgress, None]
+_Items = AsyncGenerator[Item, None]
 _SINGLE_ANSWERS: Final = (OperationType.QUERY, OperationType.MUTATION)
 
 
@@ -178,7 +177,7 @@ class CoveySchema(strawberry.Schema):
             items, answers = source
             async with aclosing(items):
                 async for item in items:
-                    yield await answers.answer(item)
+                    yield answers.encoded(item) or await answers.executed(item)
         except Exception as error:  # the stream broke off
             yield ExecutionResult(data=None, errors=[self._mask.raised(error, request.places)])
 

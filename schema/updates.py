@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, assert_never
+from typing import Annotated
 
 import strawberry
 
-import bus.replay
-import resolvers.progress
-from bus.events import Completed, Downtime, Enqueued, Event, Failed, TimedOut
 from bus.fold import RequestStatus
-from bus.replay import GapReason, StreamItem
-from resolvers.answers import Answers, CoverageSource
+from bus.replay import GapReason
 from schema.coverage import Coverage
 from schema.requests import Failure
 from schema.scalars import Cursor
@@ -92,58 +88,3 @@ PayerUpdate = Annotated[
     PayerEvent | Checkpoint | Gap, strawberry.union("PayerUpdate", description="An item of the payers' stream.")
 ]
 AnyUpdate = CoverageRequestEvent | PayerEvent | QueueProgress | Checkpoint | Gap
-
-
-def update_of(item: StreamItem | resolvers.progress.QueueProgress, answers: Answers) -> AnyUpdate:
-    """The item in GraphQL's types."""
-    match item:
-        case bus.replay.Delivered():
-            event, cursor = item.recorded.event, Cursor(item.cursor)
-            if isinstance(event.data, Downtime):
-                return _payer_event(event, event.data, cursor)
-            return _request_event(event, cursor, answers)
-        case bus.replay.Checkpoint():
-            return Checkpoint(cursor=Cursor(item.cursor))
-        case bus.replay.Gap():
-            return Gap(cursor=Cursor(item.cursor), reason=item.reason)
-        case resolvers.progress.QueueProgress():
-            return QueueProgress(
-                cursor=Cursor(item.cursor),
-                request_id=strawberry.ID(item.request_id),
-                queue_position=item.place.queue_position,
-                estimated_wait_seconds=item.place.estimated_wait_seconds,
-            )
-        case _:
-            assert_never(item)
-
-
-def _payer_event(event: Event, downtime: Downtime, cursor: Cursor) -> PayerEvent:
-    return PayerEvent(
-        cursor=cursor,
-        id=strawberry.ID(event.id),
-        time=event.time,
-        payer_id=strawberry.ID(downtime.payer_id),
-        available=downtime.available,
-        since=downtime.since,
-    )
-
-
-def _request_event(event: Event, cursor: Cursor, answers: Answers) -> CoverageRequestEvent:
-    data = event.data
-    queued = data if isinstance(data, Enqueued) else None
-    covered = answers.coverage(data.coverage, CoverageSource.PAYER) if isinstance(data, Completed) else None
-    return CoverageRequestEvent(
-        cursor=cursor,
-        id=strawberry.ID(event.id),
-        type=RequestStatus[event.type.name],
-        time=event.time,
-        sequence=event.sequence or 0,
-        attempt=event.attempt or 0,
-        request_id=strawberry.ID(event.subject),
-        member_id=strawberry.ID(event.member_id or ""),
-        payer_id=strawberry.ID(data.payer_id),
-        queue_position=None if queued is None else queued.queue_position,
-        estimated_wait_seconds=None if queued is None else queued.estimated_wait_seconds,
-        coverage=None if covered is None else Coverage.of(covered),
-        failure=Failure.of(data.failure) if isinstance(data, Failed | TimedOut) else None,
-    )

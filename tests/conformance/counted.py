@@ -35,7 +35,7 @@ _THEIRS: Final = ("uvicorn.protocols.", "websockets.", "broadcaster.", "starlett
 _CACHED: Final = {
     *("delivery.rates._Bucket", "delivery.tokens._Verified", "delivery.caller.Caller"),
     *("schema.documents.Document", "schema.documents.Operation", "schema.limits.Cost"),
-    *("schema.event_answers.Selections", "schema.compiled_selection.Selection"),
+    *("schema.event_answers.Selections", "schema.answer_templates.Selection"),
 }
 """Kept for a while on purpose, and bounded: by their number, and where it says so by time."""
 _WAITING: Final = (asyncio.Queue, asyncio.Event, asyncio.Lock, asyncio.Future, asyncio.Task, asyncio.TimerHandle)

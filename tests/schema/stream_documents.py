@@ -181,14 +181,15 @@ _data: st.SearchStrategy[EventData] = st.one_of(
 )
 
 
-def _recorded(data: EventData, id_: str, time: datetime, sequence: int, attempt: int) -> Recorded:
+def _recorded(data: EventData, id_: str, time: datetime, counted: tuple[int, int | None], of_nobody: bool) -> Recorded:
+    sequence, attempt = counted
     event = Event(
         id=EventId(id_),
         source="test",
         subject=id_,
         time=time,
         tenant_id=TenantId("acme"),
-        member_id=MemberId(id_),
+        member_id=None if of_nobody else MemberId(id_),
         sequence=sequence,
         attempt=attempt,
         data=data,
@@ -199,7 +200,7 @@ def _recorded(data: EventData, id_: str, time: datetime, sequence: int, attempt:
 items = st.one_of(
     st.builds(
         Delivered,
-        recorded=st.builds(_recorded, _data, _text, _moment, _number, _number),
+        recorded=st.builds(_recorded, _data, _text, _moment, st.tuples(_number, st.none() | _number), st.booleans()),
         cursor=_text,
         encodings=st.none(),
     ),

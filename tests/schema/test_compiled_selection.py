@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Final, cast
 
 import graphql
@@ -10,12 +11,14 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from bus.coverage import Coverage
-from bus.replay import Gap, GapReason, StreamItem
+from bus.events import DATA_OF, Answered
+from bus.replay import Checkpoint, Gap, GapReason
 from resolvers.answers import Answers, CoverageAnswer, CoverageSource
 from resolvers.progress import QueueProgress
-from schema.compiled_selection import Selection, Unusual
+from schema.answer_templates import Selection
+from schema.compiled_selection import Unusual
 from schema.event_answers import Selections
-from schema.updates import update_of
+from schema.tellings import TELLINGS, Item, update_of
 from tests.schema.asking import made
 from tests.schema.stream_documents import ROOTS, VARIABLES, documents, items
 
@@ -41,7 +44,7 @@ def _selection(executor: Executor[Any], document: str) -> Selection | None:
     return Selections().of(executor, graphql.parse(document))
 
 
-def _executed(executor: Executor[Any], item: StreamItem | QueueProgress) -> graphql.ExecutionResult:
+def _executed(executor: Executor[Any], item: Item) -> graphql.ExecutionResult:
     update = update_of(item, _Ages())
     return cast("graphql.ExecutionResult", executor.build_per_event_executor(update).execute_operation(False))
 
@@ -57,7 +60,7 @@ def test_a_compiled_selection_answers_what_the_executor_answers_or_leaves_it_to_
     for item in data.draw(st.lists(items, min_size=1, max_size=12)):
         executed = _executed(executor, item)
         try:
-            payload = selection.payload(update_of(item, _Ages()))
+            payload = selection.payload(item, _Ages())
         except Unusual:
             assert executed.errors or not _is_whole(executed.data)
         else:
@@ -74,13 +77,19 @@ def _is_whole(data: object) -> bool:
     return True
 
 
+def test_every_kind_of_item_is_told_in_all_its_fields() -> None:
+    assert TELLINGS.keys() == {*DATA_OF.values(), Checkpoint, Gap, QueueProgress} - {Answered}
+    for telling in TELLINGS.values():
+        assert telling.fields.keys() == {field.name for field in dataclasses.fields(telling.type)}
+
+
 def test_keys_stand_in_the_documents_order() -> None:
     document = f"""subscription S({VARIABLES}) {{ all: {ROOTS["memberEvents"]} {{
       ... on Gap {{ reason }} ...Late __typename }} }} fragment Late on Update {{ z: cursor cursor }}"""
     executor = _executor(document, yes=True)
     selection = _selection(executor, document)
     assert selection is not None
-    payload = selection.payload(update_of(Gap(cursor="c", reason=GapReason.EXPIRED), _Ages()))
+    payload = selection.payload(Gap(cursor="c", reason=GapReason.EXPIRED), _Ages())
     assert payload == b'{"data":{"all":{"reason":"EXPIRED","z":"c","cursor":"c","__typename":"Gap"}}}'
 
 

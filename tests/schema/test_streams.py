@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from bus.errors import LogUnavailable
 from bus.replay import Checkpoint, StreamItem
 from delivery.caller import Caller
+from delivery.payloads import EncodedResult
 from tests.resolvers.world import AETNA, MEMBER, OTHER_TENANT, member, operator, service
 from tests.scheduler.world import rejection
 from tests.schema.asking import Asker, asking, codes
@@ -159,6 +160,21 @@ def test_a_stream_that_may_not_be_is_refused(who: Caller, whose: str | None, cod
     async def scenario(asker: Asker) -> None:
         stream = await asker.follow(MEMBER_EVENTS, {"member": whose}, who=who)
         assert [codes(result) async for result in stream] == [[code]]
+
+    asking(scenario)
+
+
+def test_what_two_of_the_same_sockets_are_told_of_an_event_is_encoded_once() -> None:
+    async def scenario(asker: Asker) -> None:
+        streams = [await asker.follow(MEMBER_EVENTS) for _ in range(2)]
+        for stream in streams:
+            await anext(stream)  # the Checkpoint
+        await asker.submit()
+        first, second = [await anext(stream) for stream in streams]
+        assert isinstance(first, EncodedResult) and isinstance(second, EncodedResult)
+        assert first.payload is second.payload
+        for stream in streams:
+            await stream.aclose()
 
     asking(scenario)
 
