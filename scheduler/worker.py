@@ -98,6 +98,16 @@ class Worker:
             await self._expiries.cancel()
             await self._dispatcher.later.cancel()
 
+    async def listen(self) -> None:
+        """Look again whenever another instance has changed something, until cancelled. Only where there are others."""
+        while True:
+            try:
+                await self._admission.watch(self._dispatcher.changed.set)
+            except StateUnavailable as error:
+                _logger.warning("not_listening", reason=str(error))
+            await self._clock.sleep(AGAIN_SECONDS)
+            self._dispatcher.changed.set()
+
     async def drain(self, budget_seconds: float) -> int:
         """Send no more calls, and wait for those under way; how many were still under way when the budget ended.
 
@@ -184,7 +194,8 @@ class Worker:
             if told:
                 await self._conclude(grant, leader, outcome, grant.waiters)
             settled = await self._settle(grant, end, ended)
-        self._dispatcher.changed.set()
+        if settled.calls_wait:
+            self._dispatcher.changed.set()
         rest = [request_id for request_id in settled.waiters if not (told and request_id in grant.waiters)]
         if rest or not told:
             await self._conclude(grant, leader, outcome, rest)
