@@ -22,6 +22,7 @@ from bus.kafka.security import KafkaLink, Scram, ScramMechanism, Tls
 from bus.kafka.topics import TopicPlan, log_plans
 from bus.log import EventLog
 from bus.reader import Sink
+from bus.redis.claims import RedisClaims
 from bus.redis.connection import RedisAddress, redis_client
 from bus.redis.filler import ViewFiller
 from bus.redis.fresh import FreshRequests
@@ -181,6 +182,7 @@ async def shared_store(base: Foundation, duties: Duties) -> AsyncIterator[Shared
             ),
             cache=cache,
             fanout=fanout,
+            claims=RedisClaims(redis, keys),
             revocations=RedisRevocations(redis, clock, prefix=f"covey:{settings.topic_prefix}"),
             # Not Redis: without it events are still delivered; requests, nearly all of which are then refused, would be
             # refused elsewhere too. So clients should not be sent away.
