@@ -78,15 +78,19 @@ class _Room(NamedTuple):
 
 class _Foreseen(NamedTuple):
     """What Redis said with its last answer to `grant`: when to look again. It spares the questions that come behind,
-    at the same moment, and holds until this instance decides something else, or hears that another has."""
+    and holds until then, until this instance decides something else, or until it hears that another has."""
 
     now: float
     wakeup: float | None
     behind_a_grant: bool
 
+    def holds(self, now: float) -> bool:
+        """Whether that moment has not come yet."""
+        return now == self.now or (self.now < now and (self.wakeup is None or now < self.wakeup))
+
     def rules_out_another(self, now: float) -> bool:
-        """Whether the grant was the last one at that moment."""
-        return self.behind_a_grant and now == self.now and (self.wakeup is None or self.wakeup > now)
+        """Whether the grant was the last one until then."""
+        return self.behind_a_grant and self.holds(now) and (self.wakeup is None or self.wakeup > self.now)
 
 
 class RedisAdmission:
@@ -183,7 +187,7 @@ class RedisAdmission:
     async def next_wakeup(self, now: float) -> float | None:
         """See Admission."""
         foreseen, self._foreseen = self._foreseen, None
-        if foreseen is not None and foreseen.now == now:
+        if foreseen is not None and foreseen.holds(now):
             return foreseen.wakeup
         seconds = await self._decide("next_wakeup", {}, now, _SECONDS)
         return None if seconds is None else now + seconds
