@@ -100,6 +100,7 @@ def _use_cases(
         dispatcher=dispatcher,
         directory=Directory.load(include_simulated=settings.development),
         default_provider=provider,
+        claims=store.claims,
         cache=store.cache,
         freshness=Freshness(fresh_seconds=settings.cache_fresh_seconds, stale_seconds=settings.cache_stale_seconds),
         connect_tokens=connect_tokens,

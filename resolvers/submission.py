@@ -9,6 +9,7 @@ from typing import assert_never
 import msgspec
 from msgspec import Struct
 
+from bus.claims import Claims
 from bus.clock import Clock
 from bus.coverage import Coverage
 from bus.errors import LogUnavailable, StateUnavailable
@@ -58,6 +59,7 @@ class Submission:
         rules: InputRules,
         requests: RequestView,
         people: PeopleLimit,
+        claims: Claims,
         cache: CoverageCache,
         freshness: Freshness,
         refreshes: Refreshes,
@@ -71,6 +73,7 @@ class Submission:
         self._rules = rules
         self._requests = requests
         self._people = people
+        self._claims = claims
         self._cache = cache
         self._freshness = freshness
         self._refreshes = refreshes
@@ -117,6 +120,9 @@ class Submission:
             if answered is not None:
                 return answered
             await self._dispatcher.room(caller.tenant_id, given.priority)
+            if given.idempotency_key is not None and not await self._claimed(request_id, fingerprint):
+                # Also where that one was refused by the log in the end: it may have been written all the same.
+                return _conflict()
             submitted = self._submitted(caller, given, question, fingerprint)
             state = await self._acceptance.accept(request_id, caller.tenant_id, submitted)
         if state is not None:
@@ -130,6 +136,10 @@ class Submission:
         if given.idempotency_key is None:
             return RequestId(self._new_id())
         return RequestId(derived_id("submit", caller.tenant_id, caller.subject, given.idempotency_key))
+
+    async def _claimed(self, request_id: RequestId, fingerprint: str) -> bool:
+        """Whether no other submission had the id first. Of the same one there may be several; the log takes one."""
+        return await self._claims.claim(request_id, fingerprint) == fingerprint
 
     async def _repeated(self, earlier: RequestState, fingerprint: str) -> SubmitResult:
         if earlier.fingerprint != fingerprint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from bus.claims import Claims
 from bus.clock import Clock
 from bus.cursor import Cursors
 from bus.ids import NewId
@@ -58,6 +59,7 @@ def assemble(
     dispatcher: Dispatcher,
     directory: Directory,
     default_provider: Provider | None,
+    claims: Claims,
     cache: CoverageCache,
     freshness: Freshness,
     connect_tokens: ConnectTokens,
@@ -76,6 +78,7 @@ def assemble(
         rules=rules,
         requests=requests,
         people=PeopleLimit(requests=requests, clock=clock, people_per_day=people_per_day),
+        claims=claims,
         cache=cache,
         freshness=freshness,
         refreshes=Refreshes(requests=requests, acceptance=acceptance, dispatcher=dispatcher, clock=clock),

@@ -98,6 +98,8 @@ class Settled(Struct, frozen=True, gc=False, kw_only=True):
     waiters: tuple[RequestId, ...]
     """Who still waits for it; they have left the flight, and wait for nothing until offered again."""
     breaker: BreakerChange | None
+    calls_wait: bool = False
+    """Whether `grant` may have something to say now: else nobody waits for the slot."""
 
 
 class ClassStatus(Struct, frozen=True, gc=False, kw_only=True):

@@ -145,7 +145,8 @@ class AdmissionCore:
         if end is not CallEnd.NOT_MADE:
             self._waits.ended(slot_seconds, now)
             self._payers[flight.payer_id].slot_times.record(slot_seconds, now)
-        return Settled(waiters=waiters, breaker=self._judge(flight.payer_id, call, end, now))
+        breaker = self._judge(flight.payer_id, call, end, now)
+        return Settled(waiters=waiters, breaker=breaker, calls_wait=bool(self._waiting.tenants))
 
     def next_wakeup(self, now: float) -> float | None:
         self._advance(now)

@@ -95,7 +95,6 @@ class Upkeep:
             tasks.create_task(self._renew(), name="upkeep renews")
             tasks.create_task(self._mend(), name="upkeep mends")
             tasks.create_task(self._take_turns(), name="upkeep sweeps")
-            tasks.create_task(self._listen(), name="upkeep listens")
 
     async def _renew(self) -> None:
         while True:
@@ -109,16 +108,6 @@ class Upkeep:
                 if self._abandoned or self._restore_due:
                     self._due.set()
             await self._clock.sleep(RENEWAL_SECONDS)
-
-    async def _listen(self) -> None:
-        """Wake the worker for what other instances do."""
-        while True:
-            try:
-                await self._admission.watch(self._dispatcher.changed.set)
-            except CoveyError as error:
-                _logger.warning("not_listening", reason=str(error))
-            await self._clock.sleep(1.0)
-            self._dispatcher.changed.set()
 
     async def _mend(self) -> None:
         pause_seconds = _LOOK_AGAIN_SECONDS

@@ -98,6 +98,16 @@ class Worker:
             await self._expiries.cancel()
             await self._dispatcher.later.cancel()
 
+    async def listen(self) -> None:
+        """Look again whenever another instance has changed something, until cancelled. Only where there are others."""
+        while True:
+            try:
+                await self._admission.watch(self._dispatcher.changed.set)
+            except StateUnavailable as error:
+                _logger.warning("not_listening", reason=str(error))
+            await self._clock.sleep(AGAIN_SECONDS)
+            self._dispatcher.changed.set()
+
     async def drain(self, budget_seconds: float) -> int:
         """Send no more calls, and wait for those under way; how many were still under way when the budget ended.
 
@@ -135,6 +145,7 @@ class Worker:
         now = self._clock.monotonic()
         while not self._draining and (grant := await self._admission.grant(now)) is not None:
             self._calls.spawn(self._call(grant), f"call {grant.call_id}")
+            now = self._clock.monotonic()  # a lease is counted from here, and under load the grants do not end for long
         wakeup = await self._admission.next_wakeup(now)
         if wakeup is not None and wakeup <= now:  # else nobody's time is over
             expired = await self._admission.expired(now)
@@ -150,6 +161,7 @@ class Worker:
     async def _call(self, grant: Grant) -> None:
         """One call, from its lease to its end. Nothing is sent before the log knows that it may be."""
         structlog.contextvars.bind_contextvars(call_id=grant.call_id)
+        granted_at = self._clock.monotonic()
         under_way = self._dispatcher.under_way(grant.call_id, grant.lease_expires)
         try:
             async with self._journal.holding(grant.waiters) as held:
@@ -167,13 +179,14 @@ class Worker:
         leader = waiting[0].state
         began = self._clock.monotonic()
         if began + self._longest_call_seconds > grant.lease_expires:
-            # The process slept meanwhile: the call might outlive its lease, and be one too many for the payer.
-            outcome: Outcome = Unfinished(failure=_CALL_FAILED, timed_out=False)
-            end = CallEnd.NOT_MADE
-        else:
-            with continued("call payer", leader.traceparent, payer=leader.payer_id, attempt=leader.attempt):
-                outcome = await self._asked(grant, leader)
-            end = end_of(outcome)
+            # The process slept, or the log was slow: the call might outlive its lease, and be one too many for the
+            # payer. Nothing has failed: who waits goes back into the queue.
+            _logger.warning("call_too_late", late_seconds=round(began - granted_at, 1))
+            await self._leave(grant, CallEnd.NOT_MADE)
+            return
+        with continued("call payer", leader.traceparent, payer=leader.payer_id, attempt=leader.attempt):
+            outcome = await self._asked(grant, leader)
+        end = end_of(outcome)
         ended = self._clock.monotonic()
         self._metrics.call_seconds.labels(end).observe(ended - began)
         try:
@@ -184,7 +197,8 @@ class Worker:
             if told:
                 await self._conclude(grant, leader, outcome, grant.waiters)
             settled = await self._settle(grant, end, ended)
-        self._dispatcher.changed.set()
+        if settled.calls_wait:
+            self._dispatcher.changed.set()
         rest = [request_id for request_id in settled.waiters if not (told and request_id in grant.waiters)]
         if rest or not told:
             await self._conclude(grant, leader, outcome, rest)

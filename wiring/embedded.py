@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Protocol
 
+from bus.claims import OneOrder
 from bus.clock import Clock
 from bus.errors import CoveyError, LogUnavailable
 from bus.events import Topic
@@ -88,6 +89,7 @@ async def embedded_store(base: Foundation, open_log: OpenLog = open_sqlite_log) 
             requests=log,
             cache=cache,
             fanout=fanout,
+            claims=OneOrder(),
             revocations=RevocationFile(settings.data / "revocations.json", clock),
             checks={"log": log_away, "readers": behind},
             chores={"retention": retention.run},

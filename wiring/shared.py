@@ -22,6 +22,7 @@ from bus.kafka.security import KafkaLink, Scram, ScramMechanism, Tls
 from bus.kafka.topics import TopicPlan, log_plans
 from bus.log import EventLog
 from bus.reader import Sink
+from bus.redis.claims import RedisClaims
 from bus.redis.connection import RedisAddress, redis_client
 from bus.redis.filler import ViewFiller
 from bus.redis.fresh import FreshRequests
@@ -48,8 +49,9 @@ _FORGET_SECONDS: Final = 3600.0
 _BEHIND_SECONDS: Final = 1.0
 """What a reader that goes on reading has taken by then was no reason to send anybody away."""
 
-_PATIENCE_SECONDS: Final = 0.1
-"""How long a process without workers leaves the views to those that have some."""
+_WORKERS_PATIENCE_SECONDS: Final = 0.2
+_GATEWAYS_PATIENCE_SECONDS: Final = 0.5
+"""How long a process leaves the views to others that write them. One that holds sockets has the least to spare."""
 
 _logger = structlog.get_logger(__name__)
 
@@ -149,7 +151,7 @@ async def shared_store(base: Foundation, duties: Duties) -> AsyncIterator[Shared
         views = RedisViews(redis, keys, values, clock, keeping=keeping)
         listeners = Listeners()
         fanout = await stack.enter_async_context(Fanout(tail_bound=settings.undelivered_events))
-        patience_seconds = 0.0 if duties.workers else _PATIENCE_SECONDS
+        patience_seconds = _WORKERS_PATIENCE_SECONDS if duties.workers else _GATEWAYS_PATIENCE_SECONDS
         filler = await stack.enter_async_context(
             ViewFiller(views, clock, before=[answers], patience_seconds=patience_seconds)
         )
@@ -180,6 +182,7 @@ async def shared_store(base: Foundation, duties: Duties) -> AsyncIterator[Shared
             ),
             cache=cache,
             fanout=fanout,
+            claims=RedisClaims(redis, keys),
             revocations=RedisRevocations(redis, clock, prefix=f"covey:{settings.topic_prefix}"),
             # Not Redis: without it events are still delivered; requests, nearly all of which are then refused, would be
             # refused elsewhere too. So clients should not be sent away.

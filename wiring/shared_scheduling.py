@@ -44,7 +44,11 @@ async def shared_scheduling(base: Foundation, shared: SharedStore, *, workers: i
             payer = await stack.enter_async_context(payer_client(base))
             desk = _desk(base, shared)
             worker = worker_of(base, payer, desk.journal, desk.admission, desk.dispatcher)
-            chores |= {f"worker {number}": worker.run, f"upkeep of worker {number}": desk.upkeep.run}
+            chores |= {
+                f"worker {number}": worker.run,
+                f"news of worker {number}": worker.listen,
+                f"upkeep of worker {number}": desk.upkeep.run,
+            }
             made.append(worker)
             upkeeps.append(desk.upkeep)
         yield Scheduling(gateway.dispatcher, made, chores, [upkeep.restored for upkeep in upkeeps])

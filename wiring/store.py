@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import NamedTuple
 
+from bus.claims import Claims
 from bus.fanout import Fanout
 from bus.log import EventLog, RequestView
 from delivery.probes import Check
@@ -22,6 +23,7 @@ class Store(NamedTuple):
     requests: RequestView
     cache: CoverageCache
     fanout: Fanout
+    claims: Claims
     revocations: RevocationStore
     checks: Mapping[str, Check]
     chores: Mapping[str, Chore]

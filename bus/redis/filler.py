@@ -1,6 +1,6 @@
 """Brings what this instance reads into the views that all instances share, behind the backs of those who wait for it.
 
-Every instance reads every event, and one that writes it is enough. So an instance that finds all of a batch written by
+Every instance reads every event, and one that writes it is enough. So an instance that finds some of a batch written by
 others stands by: it lets some time pass, then looks whether somebody still writes, and takes over where nobody does.
 """
 
@@ -19,7 +19,7 @@ from bus.events import Recorded, Topic
 from bus.reader import Sink
 from bus.redis.views import RedisViews
 
-_PACE_SECONDS: Final = 0.02
+_PACE_SECONDS: Final = 0.05
 """Events of so long travel together: who cannot wait for the views reads this process' memory."""
 _WAITING_EVENTS: Final = 20_000
 """What more comes while Redis is slow or away is left to the rebuild."""
@@ -115,5 +115,5 @@ class ViewFiller:
             self._standing_by = False
         for sink in self._before:
             await sink.take(batch)
-        if not await self._views.take(batch):
+        if await self._views.take(batch):
             self._standing_by = self._patience_seconds > 0

@@ -58,6 +58,10 @@ class RedisKeys:
         """Hash: a request, and where its events are."""
         return f"{self.prefix}request:{request_id}"
 
+    def claim(self, request_id: RequestId) -> str:
+        """Which submission an id derived from an idempotency key belongs to."""
+        return f"{self.prefix}claim:{request_id}"
+
     def call(self, call_id: CallId) -> str:
         """Hash: a call's lease and start, or that it ended."""
         return f"{self.prefix}call:{call_id}"

@@ -16,11 +16,15 @@ TAKE: Final = """
 -- KEYS: progress, marks, calls. ARGV: 1 the position this continues, 2 the one it reaches, 3 the oldest event's hour,
 -- 4 the hour before which nothing is kept, 5 when all of this may go (ms), 6 what there is to do (MessagePack),
 -- 7 and on: the values that it names by number.
--- Returns 0 and does nothing where the views stand elsewhere than at 1: another instance was faster, or Redis forgot.
+-- Returns 0 and does nothing where the views stand elsewhere than at 1, or a request elsewhere than was thought:
+-- another instance was faster, or Redis forgot.
 local progress, marks, calls = KEYS[1], KEYS[2], KEYS[3]
 if (redis.call('HGET', progress, 'through') or '0') ~= ARGV[1] then return 0 end
 
 local todo = cmsgpack.unpack(ARGV[6])
+for _, stood in ipairs(todo.stood) do  -- key, sequence
+  if tonumber(redis.call('HGET', stood[1], 'q') or '0') ~= stood[2] then return 0 end
+end
 local function value(number) return ARGV[6 + number] end
 for _, add in ipairs(todo.events) do  -- key, id, value, most, when it may go
   local added = redis.pcall('XADD', add[1], 'MAXLEN', add[4], add[2], 'e', value(add[3]))

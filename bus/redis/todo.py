@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -56,7 +56,7 @@ class Todo:
         values: RedisValues,
         keeping: Keeping,
         partition: int,
-        states: dict[RequestId, RequestState | None],
+        states: Mapping[RequestId, RequestState | None],
         now: datetime,
     ) -> None:
         """`states` has every request of the events to come as it stands before them, None where it is not known."""
@@ -64,7 +64,7 @@ class Todo:
         self._values = values
         self._keeping = keeping
         self._partition = partition
-        self._states = states
+        self._before = states
         self._oldest = now - keeping.retention
         self._events: list[Sequence[object]] = []
         self._people: list[Sequence[object]] = []
@@ -85,6 +85,11 @@ class Todo:
             self._note_call(event.tenant_id, recorded, value, expires)
             self._note_person(event.tenant_id, event.member_id, recorded, expires)
 
+    @property
+    def states(self) -> Mapping[RequestId, RequestState | None]:
+        """The requests that the events name, as they stand behind them."""
+        return {request_id: touched.state for request_id, touched in self._touched.items()}
+
     def packed(self) -> tuple[bytes, list[bytes]]:
         """The work for the script, and the values that it names: Redis' MessagePack knows no bytes."""
         requests = [
@@ -92,8 +97,13 @@ class Todo:
             for request_id, touched in self._touched.items()
             if touched.state is not None  # else its beginning is not known, and the rest tells nothing
         ]
+        stood = [
+            (self._keys.request(request_id), 0 if touched.before is None else touched.before.sequence)
+            for request_id, touched in self._touched.items()
+        ]
         work = {
             "partition": self._partition,
+            "stood": stood,
             "events": self._events,
             "requests": requests,
             "people": self._people,
@@ -108,7 +118,7 @@ class Todo:
     def _counts(self, request_id: RequestId, recorded: Recorded, stream: str) -> bool:
         touched = self._touched.get(request_id)
         if touched is None:
-            known = self._states[request_id]
+            known = self._before[request_id]
             touched = self._touched[request_id] = _Touched(
                 state=known, before=known, first=0, last=0, newest=recorded.event.time, stream=stream
             )

@@ -29,9 +29,12 @@ from bus.redis.keys import RedisKeys, hour
 from bus.redis.scripts import BEGIN, STANDING, TAKE
 from bus.redis.todo import Keeping, Todo
 from bus.redis.values import RedisValues
+from bus.redis.written import WrittenStates
 
 EVENTS_A_WRITE: Final = 200
 """A write keeps Redis from everything else; so many take it about two milliseconds."""
+_REMEMBERED_STATES: Final = 10_000
+"""About what a hundred seconds of a hundred requests a second leave open; the others are asked for."""
 _LOG: Final = structlog.get_logger(__name__)
 
 
@@ -83,7 +86,8 @@ class RedisViews:
         self._begin_script = redis.register_script(BEGIN)
         self._taken: dict[int, int] = {}
         self._writing: frozenset[int] = frozenset()
-        self._wrote = 0
+        self._remembered = WrittenStates(_REMEMBERED_STATES)
+        self._others_wrote = 0
         self._lacking: set[int] = set()
         self.missed = asyncio.Event()
         """Set when a partition begins to lack something; for the rebuild to wait on, and to clear."""
@@ -96,21 +100,21 @@ class RedisViews:
     async def take(self, batch: Sequence[Recorded]) -> bool:
         """Write the batch's events; those that Redis cannot take now are left to a rebuild. Never raises for Redis.
 
-        Whether any was written: not where others had written them all, or where it could not be.
+        Whether others had written some of it.
         """
         stretches: dict[int, _Stretch] = {}
         for partition, events in _by_partition(batch).items():
             # Where earlier events are lacking this is refused, until the rebuild has brought them.
             stretches[partition] = _Stretch(self._taken.get(partition, events[0].position - 1), events)
             self._note(partition, events[-1].position)
-        before = self._wrote
+        before = self._others_wrote
         self._writing = frozenset(stretches)
         try:
             for some in _groups(stretches):
                 await self._offer(some)
         finally:
             self._writing = frozenset()
-        return self._wrote > before
+        return self._others_wrote > before
 
     async def unwritten(self, batch: Sequence[Recorded]) -> Sequence[Recorded]:
         """Those of the next events that nobody has written yet; the others count as taken. Never raises for Redis."""
@@ -211,25 +215,43 @@ class RedisViews:
 
     async def _write(self, stretches: Mapping[int, _Stretch]) -> dict[int, int]:
         """Bring stretches of several partitions in; where the views of each stand then. Raises StateUnavailable."""
-        reached_by: dict[int, int] = {}
+        # Tried first with what this instance remembers of its own last write: mostly nobody has written since.
+        reached_by = await self._take(stretches, {one: self._standing_remembered(*stretches[one]) for one in stretches})
         while left := {partition: one for partition, one in stretches.items() if partition not in reached_by}:
             work: dict[int, _Stretch] = {}
-            arguments: list[list[int | bytes]] = []
-            for partition, standing in (await self._standing(left)).items():
+            standings = await self._standing(left)
+            for partition, standing in standings.items():
                 after, events = left[partition]
                 fresh = [recorded for recorded in events if recorded.position > standing.through]
+                self._others_wrote += len(fresh) < len(events)
                 if standing.through < after or not fresh:
                     reached_by[partition] = standing.through
                 else:
                     work[partition] = _Stretch(standing.through, fresh)
-                    arguments.append(self._todo(partition, work[partition], standing.states))
-            keys = [[self._keys.progress(one), self._keys.marks(one), self._keys.calls] for one in work]
-            taken = await self._all(TAKE, self._take_script.sha, keys, arguments)
-            for (partition, stretch), done in zip(work.items(), taken, strict=True):
-                if done:  # else another instance was faster, and what is left is looked at again
-                    reached_by[partition] = stretch.events[-1].position
-                    self._wrote += 1
+            reached_by |= await self._take(work, standings)
         return reached_by
+
+    async def _take(self, stretches: Mapping[int, _Stretch], standings: Mapping[int, _Standing]) -> dict[int, int]:
+        """Where the views of those partitions stand then that stood as was thought; nothing is written of others."""
+        todos = {
+            partition: self._todo(partition, stretch, standings[partition].states)
+            for partition, stretch in stretches.items()
+        }
+        keys = [[self._keys.progress(one), self._keys.marks(one), self._keys.calls] for one in stretches]
+        arguments = [
+            self._arguments(stretch, todo) for stretch, todo in zip(stretches.values(), todos.values(), strict=True)
+        ]
+        taken = await self._all(TAKE, self._take_script.sha, keys, arguments)
+        reached_by: dict[int, int] = {}
+        for (partition, stretch), done in zip(stretches.items(), taken, strict=True):
+            if done:
+                reached_by[partition] = stretch.events[-1].position
+                self._remembered.keep(todos[partition].states)
+        return reached_by
+
+    def _standing_remembered(self, after: int, events: Sequence[Recorded]) -> _Standing:
+        request_ids = {one.event.request_id for one in events if one.event.request_id is not None}
+        return _Standing(after, {request_id: self._remembered.get(request_id) for request_id in request_ids})
 
     async def _standing(self, stretches: Mapping[int, _Stretch]) -> dict[int, _Standing]:
         """Where the views stand, and the requests of these events."""
@@ -253,21 +275,23 @@ class RedisViews:
     def _state(self, tenant: bytes | None, state: bytes | None) -> RequestState | None:
         return None if tenant is None or state is None else self._values.state(TenantId(tenant.decode()), state)
 
-    def _todo(
-        self, partition: int, stretch: _Stretch, states: dict[RequestId, RequestState | None]
-    ) -> list[int | bytes]:
-        """What `TAKE` is told of events that come where the views stand."""
-        now = self._clock.now()
+    def _todo(self, partition: int, stretch: _Stretch, states: Mapping[RequestId, RequestState | None]) -> Todo:
+        """What events that come where the views stand change there."""
         todo = Todo(
             keys=self._keys,
             values=self._values,
             keeping=self._keeping,
             partition=partition,
             states=states,
-            now=now,
+            now=self._clock.now(),
         )
         for recorded in stretch.events:
             todo.add(recorded)
+        return todo
+
+    def _arguments(self, stretch: _Stretch, todo: Todo) -> list[int | bytes]:
+        """What `TAKE` is told."""
+        now = self._clock.now()
         work, values = todo.packed()
         return [
             stretch.after,

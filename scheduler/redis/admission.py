@@ -33,7 +33,7 @@ from scheduler.admission import (
 )
 from scheduler.errors import QueueFull
 from scheduler.policy import AdmissionPolicy
-from scheduler.redis.answers import Granted, Offered, Pictured, Told, place_of, status_of
+from scheduler.redis.answers import Granted, Granting, Offered, Pictured, Told, place_of, status_of
 from scheduler.redis.script import DEFAULT_SHARED, Answer, Decisions, SharedPolicy
 
 _LONGEST_RETRY_AFTER_SECONDS: Final = 300
@@ -55,7 +55,7 @@ _ROOM: Final[Decoder[tuple[float | None, int]]] = Decoder(tuple[float | None, in
 _PLACE: Final[Decoder[tuple[int, float | None] | None]] = Decoder(tuple[int, float | None] | None)
 _REQUESTS: Final[Decoder[tuple[RequestId, ...]]] = Decoder(tuple[RequestId, ...])
 _OFFERED: Final = Decoder(Offered)
-_GRANTED: Final[Decoder[tuple[Granted | None, bool]]] = Decoder(tuple[Granted | None, bool])
+_GRANTED: Final = Decoder(Granting)
 _TOLD: Final = Decoder(Told)
 _PICTURED: Final = Decoder(Pictured)
 
@@ -74,6 +74,23 @@ class _Room(NamedTuple):
 
     places: int
     until: float
+
+
+class _Foreseen(NamedTuple):
+    """What Redis said with its last answer to `grant`: when to look again. It spares the questions that come behind,
+    and holds until then, until this instance decides something else, or until it hears that another has."""
+
+    now: float
+    wakeup: float | None
+    behind_a_grant: bool
+
+    def holds(self, now: float) -> bool:
+        """Whether that moment has not come yet."""
+        return now == self.now or (self.now < now and (self.wakeup is None or now < self.wakeup))
+
+    def rules_out_another(self, now: float) -> bool:
+        """Whether the grant was the last one until then."""
+        return self.behind_a_grant and self.holds(now) and (self.wakeup is None or self.wakeup > self.now)
 
 
 class RedisAdmission:
@@ -99,6 +116,7 @@ class RedisAdmission:
         self._rooms: dict[tuple[TenantId, Priority], _Room] = {}
         self._spared = ceil(policy.queue_limit * _SPARED_SHARE)
         self._granting = asyncio.Lock()
+        self._foreseen: _Foreseen | None = None
         self._state_lost = False
 
     async def room(self, tenant_id: TenantId, priority: Priority, now: float) -> None:
@@ -134,15 +152,19 @@ class RedisAdmission:
 
     async def grant(self, now: float) -> Grant | None:
         """See Admission."""
+        if self._foreseen is not None and self._foreseen.rules_out_another(now):
+            self._foreseen = self._foreseen._replace(behind_a_grant=False)
+            return None
         async with self._granting:
             for call_id in [call_id for call_id, held in self._held.items() if held.expires <= now]:
                 del self._held[call_id]
-            more = True
-            while more:
-                granted, more = await self._decide("grant", {"call": self._new_id()}, now, _GRANTED, kept=True)
-                if granted is not None:
-                    return self._hold(granted, now)
-            return None
+            while True:
+                told = await self._decide("grant", {"call": self._new_id()}, now, _GRANTED, kept=True)
+                if not told.more:
+                    break
+            wakeup = None if told.wakeup is None else now + told.wakeup
+            self._foreseen = _Foreseen(now, wakeup, behind_a_grant=told.granted is not None)
+            return None if told.granted is None else self._hold(told.granted, now)
 
     async def settle(self, call_id: CallId, end: CallEnd, now: float) -> Settled:
         """See Admission."""
@@ -152,7 +174,7 @@ class RedisAdmission:
         if held is not None and end in (CallEnd.TIMED_OUT, CallEnd.LOST):
             self._held[call_id] = msgspec.structs.replace(held, settled=True)
         change = told.breaker and BreakerChange(payer_id=told.breaker[0], available=told.breaker[1])
-        return Settled(waiters=told.waiters, breaker=change)
+        return Settled(waiters=told.waiters, breaker=change, calls_wait=told.calls_wait)
 
     async def leave(self, request_id: RequestId, now: float) -> bool:
         """See Admission."""
@@ -164,6 +186,9 @@ class RedisAdmission:
 
     async def next_wakeup(self, now: float) -> float | None:
         """See Admission."""
+        foreseen, self._foreseen = self._foreseen, None
+        if foreseen is not None and foreseen.holds(now):
+            return foreseen.wakeup
         seconds = await self._decide("next_wakeup", {}, now, _SECONDS)
         return None if seconds is None else now + seconds
 
@@ -209,6 +234,7 @@ class RedisAdmission:
                         asked = False
                         # That it is subscribed, also after the line broke, rings for whatever was missed until then.
                         if message["type"] != "pong" and message["data"] != own:
+                            self._foreseen = None
                             changed()
                     elif asked:
                         raise StateUnavailable("Redis tells no news any more.")
@@ -243,6 +269,7 @@ class RedisAdmission:
         subject: str = "",
         kept: bool = False,
     ) -> _T:
+        self._foreseen = None
         for _ in range(_EPOCHS_AT_ONCE):
             answer = await self._decisions.take(command, subject, arguments, now, kept=kept)
             if answer.done:

@@ -42,11 +42,21 @@ class Granted(Struct, frozen=True, array_like=True):
     priority: int
 
 
+class Granting(Struct, frozen=True, array_like=True):
+    """What may be granted now, and when to look again."""
+
+    granted: Granted | None
+    wakeup: float | None
+    more: bool
+    """Nothing was granted because there was too much to look at in one decision."""
+
+
 class Told(Struct, frozen=True, array_like=True):
     """What a call's end means."""
 
     waiters: tuple[RequestId, ...]
     breaker: tuple[PayerId, bool] | None
+    calls_wait: bool
 
 
 class Pictured(Struct, frozen=True, array_like=True):

@@ -146,20 +146,21 @@ local function waiters_from_now(flight)
   return waiters
 end
 
--- {grant or nil, whether to ask again at once}
+-- {grant or nil, what `next_wakeup` says after it, whether to ask again at once}
 function decisions.grant()
   epoch.join()
   epoch.forget_gone()
-  if slots.free() <= 0 or epoch.grants_from() > now then return { NONE, false } end
+  if slots.free() <= 0 or epoch.grants_from() > now then return { NONE, decisions.next_wakeup(), false } end
   local flight, more = next_flight()
-  if not flight then return { NONE, more } end
+  if more then return { NONE, 0, true } end
+  if not flight then return { NONE, decisions.next_wakeup(), false } end
   local call = depart(flight)
   local probe = payers.state(flight.payer) == 'HALF_OPEN'
   if probe then payers.send_probe(flight.payer, call.id) end
   return { {
     call.id, flight.payer, flight.tenant, flight.question, waiters_from_now(flight), call.expires - now, probe,
     call.class,
-  }, false }
+  }, decisions.next_wakeup(), false }
 end
 
 local function judge(flight, finish)
@@ -190,11 +191,12 @@ end
 function decisions.settle()
   local flight, lease = flights.of_call(args.call), slots.leases[args.call]
   local owned = flight and flight.call.owner == INSTANCE or lease and lease.owner == INSTANCE and lease.alone
-  if owned and args.finish ~= 'TIMED_OUT' and args.finish ~= 'LOST' then slots.release(args.call) end
-  if not owned or not flight then return { {}, NONE } end
-  changed = true
-  local waiters, breaker = settle(flight, args.finish)
-  return { waiters, breaker }
+  if not owned then return { {}, NONE, false } end
+  if args.finish ~= 'TIMED_OUT' and args.finish ~= 'LOST' then slots.release(args.call) end
+  local waiters, breaker = {}, NONE
+  if flight then waiters, breaker = settle(flight, args.finish) end
+  changed = waiting.any()   -- else there is nothing to be woken for
+  return { waiters, breaker, changed }
 end
 
 function decisions.next_wakeup()

@@ -197,6 +197,10 @@ function waiting.bring_up()
   end
 end
 
+function waiting.any()
+  return redis.call('EXISTS', BY_TENANT) == 1
+end
+
 function waiting.any_due()
   return fair.any_due(0) or fair.any_due(1) or fair.any_due(2)
 end

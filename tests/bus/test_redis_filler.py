@@ -68,6 +68,20 @@ async def test_one_that_finds_all_written_stands_by_and_takes_over_when_nobody_w
     await check(world, events)
 
 
+async def test_one_that_finds_some_written_stands_by_too(world: RedisWorld) -> None:
+    """Two that write as fast as each other would else share every batch for ever, each at the whole price."""
+    events = recorded([*life("r1"), *life("r2")])
+    async with patient(world.views()) as filler:
+        await filler.take(events[:2])
+        assert await filler.settled(SOON_SECONDS)
+        assert not stands_by(filler)
+        await world.views().take(events[:4])
+        await filler.take(events[2:])
+        assert await filler.settled(SOON_SECONDS)
+        assert stands_by(filler)
+    await check(world, events)
+
+
 async def test_one_without_patience_never_stands_by(world: RedisWorld) -> None:
     events = recorded(life("r1"))
     await world.views().take(events)
@@ -90,7 +104,7 @@ async def test_what_was_left_is_never_claimed_though_earlier_events_come_late(wo
     events, views = recorded([event for number in range(6) for event in life(f"r{number}")]), world.views()
     views.leave(events[10:20])
     await world.views().take(events[:10])
-    assert not await views.take(events[:10])
+    assert await views.take(events[:10])
     await views.look()
     await views.take(events[20:])
     assert views.lacking == {0}

@@ -146,13 +146,37 @@ async def test_events_of_payers_are_nobodys_history(world: RedisWorld) -> None:
 
 async def test_what_others_wrote_counts_as_taken(world: RedisWorld) -> None:
     events, views = recorded(life("r1")), world.views()
-    assert await world.views().take(events[:3])
+    assert not await world.views().take(events[:3])
     assert await views.unwritten(events[:2]) == []
     assert await views.unwritten(events[2:4]) == events[3:4]
-    assert not await views.take(events[2:3])
-    assert await views.take(events[3:])
+    assert await views.take(events[2:3])
+    assert not await views.take(events[3:])
     assert not views.lacking
     await check(world, events)
+
+
+async def test_one_that_wrote_before_needs_one_round_trip(world: RedisWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    events, views = recorded([*life("r1"), *life("r2")]), world.views()
+    await views.take(events[:2])
+
+    async def asked(*_: object) -> None:
+        raise AssertionError("What it wrote itself it need not ask for.")
+
+    monkeypatch.setattr(views, "_standing", asked)
+    await views.take(events[2:7])
+    await views.take(events[7:])
+    monkeypatch.undo()
+    await check(world, events)
+
+
+async def test_what_is_remembered_never_stands_against_what_others_wrote(world: RedisWorld) -> None:
+    """A second beginning of a request does not count, also for one that never heard of the first."""
+    begun, goes_on = life("r1", "m1")[:2]
+    events, views = recorded([begun, *life("r2"), life("r1", "m2")[0], goes_on]), world.views()
+    await world.views().take(events[:1])
+    await views.take(events[1:6])
+    await views.take(events[6:])
+    assert await world.requests.get(T1, RequestId("r1")) == as_folded(events)["r1"]
 
 
 async def test_what_is_being_written_is_not_taken_for_lost(world: RedisWorld) -> None:

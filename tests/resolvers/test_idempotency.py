@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from bus.events import CacheMode, Topic
 from bus.fold import RequestStatus
-from bus.ids import EventId, TenantId, derived_id
+from bus.ids import EventId, RequestId, TenantId, derived_id
 from resolvers.refusal import RefusalReason, Refused
 from resolvers.submission import Accepted
 from tests.resolvers.test_submission import accepted, refused
@@ -145,5 +145,30 @@ def test_nobody_waits_for_certainty_about_a_request_that_is_most_likely_new() ->
         await world.put(FRESH_SECONDS + 1)
         results = [await world.submit(service()) for _ in range(2)]
         assert results[0].refresh.state.request_id == results[1].refresh.state.request_id
+
+    in_world(scenario)
+
+
+def test_a_key_that_another_submission_claims_at_this_moment_is_a_conflict_and_writes_nothing() -> None:
+    class Claimed:
+        async def claim(self, request_id: RequestId, fingerprint: str) -> str:
+            return f"another than {fingerprint} has {request_id}"
+
+    async def scenario(world: World) -> None:
+        world.use_cases.submission._claims = Claimed()
+        refused(await world.submit(idempotency_key="k"), RefusalReason.IDEMPOTENCY_CONFLICT)
+        assert await world.requests() == []
+        accepted(await world.submit())  # without a key there is nothing to claim
+
+    in_world(scenario)
+
+
+def test_one_log_refuses_a_key_used_for_two_members_at_once_by_itself() -> None:
+    async def scenario(world: World) -> None:
+        answers = await asyncio.gather(
+            *(world.submit(service(), idempotency_key="k", member_id=f"m-{number}") for number in range(4))
+        )
+        assert sum(isinstance(answer, Accepted) for answer in answers) == 1
+        assert sum(isinstance(answer, Refused) for answer in answers) == 3
 
     in_world(scenario)

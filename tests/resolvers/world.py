@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+from bus.claims import OneOrder
 from bus.coverage import Coverage, CoverageStatus
 from bus.cursor import Cursors
 from bus.errors import LogUnavailable
@@ -243,6 +244,7 @@ async def running(*, slots: int = 15) -> AsyncIterator[World]:
         ]
         connections = Connections(metrics=scheduler.metrics, clock=clock)
         use_cases = assemble(
+            claims=OneOrder(),
             log=log,
             requests=log,
             cursors=cursors,

@@ -134,10 +134,28 @@ def test_a_call_that_could_outlive_its_lease_is_not_sent() -> None:
             state = await world.submit(deadline_seconds=600)
             await world.clock.sleep(log.freezes_seconds + 0.1)
             assert world.payer.calls == []
-            assert (await world.dispatcher.status()).held == 0
             log.freezes_seconds = 0.0
             await world.clock.sleep(60)
             assert (await world.types(state))[-1] == "completed"
             assert len(world.payer.calls) == 1
+            assert (await world.dispatcher.status()).held == 0
+
+
+def test_a_log_that_is_slow_for_long_fails_no_request() -> None:
+    """No call was made: as a failed one it would use up the attempts."""
+
+    async def main() -> None:
+        log, clock = SlowLog("epoch"), VirtualClock()
+        log.clock = clock
+        async with living(log, clock) as world:
+            log.freezes_seconds = LEASE_SECONDS - LONGEST_CALL_SECONDS + 1
+            state = await world.submit(deadline_seconds=600)
+            await world.clock.sleep(12 * log.freezes_seconds)
+            assert world.payer.calls == []
+            log.freezes_seconds = 0.0
+            await world.clock.sleep(60)
+            assert (await world.types(state))[-1] == "completed"
+
+    run_virtually(main())
 
     run_virtually(main())

@@ -212,6 +212,49 @@ async def test_others_are_rung_when_something_changed(slots: SharedSlots) -> Non
         await watching
 
 
+async def test_nobody_is_rung_for_an_end_that_nobody_waits_for(slots: SharedSlots) -> None:
+    worker, other = [await slots.instance(AdmissionPolicy(slots=1)) for _ in range(2)]
+    for number in range(2):
+        await worker.offer(ask(f"r{number}", question=f"q{number}"), 0.0)
+    first = await worker.grant(0.0)
+    assert first is not None
+    rung = asyncio.Event()
+    watching = asyncio.create_task(other.watch(rung.set))
+    await rung.wait()  # once at the beginning, for what was missed
+    rung.clear()
+
+    assert (await worker.settle(first.call_id, CallEnd.ANSWERED, 1.0)).calls_wait
+    await rung.wait()
+    second = await worker.grant(1.0)
+    assert second is not None
+    rung.clear()
+    assert not (await worker.settle(second.call_id, CallEnd.ANSWERED, 2.0)).calls_wait
+    await other.renew(2.0)  # whatever was to come is here by now
+    assert not rung.is_set()
+
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_a_grant_brings_along_when_to_look_again(slots: SharedSlots, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = await slots.instance(AdmissionPolicy(slots=1, lease_seconds=125.0))
+    for number in range(2):
+        await worker.offer(ask(f"r{number}", question=f"q{number}", deadline=500.0), 0.0)
+    assert await worker.grant(0.0) is not None
+
+    async def asked(*_: object, **__: object) -> None:
+        raise AssertionError("It was told already.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(worker._decisions, "take", asked)
+        assert await worker.next_wakeup(0.0) == pytest.approx(125.0)
+    assert await worker.next_wakeup(0.0) == pytest.approx(125.0)  # once; then it is asked anew
+    assert await worker.grant(0.0) is None
+    await worker.leave(RequestId("r0"), 0.0)
+    await worker.leave(RequestId("r1"), 0.0)
+    assert await worker.next_wakeup(0.0) is None  # what this instance decided since then is known to it
+
+
 async def test_the_servers_own_time_is_what_counts(redis_url: str) -> None:
     """Callers whose clocks have nothing in common."""
     policy, shared = AdmissionPolicy(lease_seconds=0.05), SharedPolicy(lag_seconds=0.0)
@@ -241,21 +284,22 @@ async def test_a_clock_that_leaps_ends_no_lease_early(redis_url: str, seconds: f
     prefix = f"{{test-{random_id()}}}:admission"
     async with redis_client(RedisAddress(url=redis_url)) as client:
         short = AdmissionPolicy(slots=1, lease_seconds=0.01)
-        await RedisAdmission(client, short, random_id, shared=shared, prefix=prefix).grant(0.0)
+        await RedisAdmission(client, short, random_id, shared=shared, prefix=prefix).grant(monotonic())
         await asyncio.sleep(0.02)
         holder = RedisAdmission(client, AdmissionPolicy(slots=1), random_id, shared=shared, prefix=prefix)
         other = RedisAdmission(client, AdmissionPolicy(slots=1), random_id, shared=shared, prefix=prefix)
-        await other.grant(0.0)
+        await other.grant(monotonic())
         for name in ("a", "b"):
-            await holder.offer(ask(name), 0.0)
-        held = await holder.grant(0.0)
+            await holder.offer(ask(name, deadline=monotonic() + 1_000), monotonic())
+        held = await holder.grant(monotonic())
         assert held is not None
+        await holder.next_wakeup(monotonic())  # as workers do: with this, what the grant foresaw is used up
 
         await leap(client, prefix, held.call_id, seconds)
 
-        assert await other.grant(0.0) is None
-        assert await holder.grant(0.0) is None
-        assert await other.grant(0.0) is None
+        assert await other.grant(monotonic()) is None
+        assert await holder.grant(monotonic()) is None
+        assert await other.grant(monotonic()) is None
         assert (await other.status(0.0)).held == 1
         async for key in client.scan_iter(match=f"{prefix}:*"):
             await client.delete(key)

@@ -12,7 +12,7 @@ from bus.events import Answered, Completed, Enqueued, Event, EventType, Failed, 
 from bus.fold import RequestState, RequestStatus
 from bus.ids import CallId, RequestId
 from bus.memory_log import MemoryLog
-from scheduler.admission import Ask, CallEnd, Settled
+from scheduler.admission import Ask, CallEnd, Grant, Settled
 from scheduler.memory_admission import MemoryAdmission
 from tests.scheduler.world import PAYER, World, living
 from tests.virtual_time import VirtualClock, run_virtually
@@ -217,5 +217,28 @@ def test_a_worker_without_calls_has_nothing_to_hand_over() -> None:
         async with living(MemoryLog("epoch"), VirtualClock()) as world:
             assert await world.worker.drain(5) == 0
             assert await world.worker.hand_over() == 0
+
+    run_virtually(main())
+
+
+def test_a_lease_is_counted_from_its_own_grant_however_many_came_before() -> None:
+    """Under load one grant follows another for long: the last must not look as if it had been made with the first."""
+
+    class Slow(MemoryAdmission):
+        clock: VirtualClock
+
+        async def grant(self, now: float) -> Grant | None:
+            await self.clock.sleep(2.0)
+            return await super().grant(now)
+
+    async def main() -> None:
+        clock = VirtualClock()
+        async with living(MemoryLog("epoch"), clock, admission_type=Slow) as world:
+            assert isinstance(world.admission, Slow)
+            world.admission.clock = clock
+            states = [await world.submit(name=f"Number {number}") for number in range(4)]
+            await clock.sleep(60)
+            for state in states:
+                assert await world.types(state) == WHOLE
 
     run_virtually(main())

@@ -106,6 +106,21 @@ async def test_a_key_is_one_request_over_all_instances(pair: Pair) -> None:
     assert refused["reason"] == "IDEMPOTENCY_CONFLICT"
 
 
+async def test_a_key_used_for_two_members_at_once_is_accepted_for_one(pair: Pair) -> None:
+    """Their events lie in two orders: the log alone would take both."""
+    for round_ in range(10):
+        answers = await asyncio.gather(
+            *(
+                pair.client.submit(question(f"m-{number}", "SIMOK"), at=number % 2, idempotencyKey=f"key {round_}")
+                for number in range(4)
+            )
+        )
+        kinds = sorted(answer["__typename"] for answer in answers)
+        assert kinds == ["CoverageRequestAccepted", "Refused", "Refused", "Refused"]
+        reasons = {answer["reason"] for answer in answers if answer["__typename"] == "Refused"}
+        assert reasons == {"IDEMPOTENCY_CONFLICT"}
+
+
 async def test_a_request_is_cancelled_at_another_instance_and_its_follower_hears_it(pair: Pair) -> None:
     request_id = await pair.client.submitted(question("m-1", "SIMHANG"))
     following = asyncio.create_task(pair.client.follow(request_id))
