@@ -8,15 +8,17 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
-from console.errors import ServerRefused, ServerUnreachable, TokenNotTaken
+from console.errors import ServerRefused, ServerUnreachable, TokenNotTaken, UsedWrongly
 from setting_kinds import LOOPBACK
 
 ANSWER_SECONDS: Final = 30.0
 
 
 def graphql_url(url: str) -> str:
-    """A server's URL, given with or without `/graphql`."""
+    """A server's URL, given with or without `/graphql`. Raises UsedWrongly for one that no server has."""
     parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        raise UsedWrongly("--url begins with http:// or https://, like http://127.0.0.1:8000.")
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") or "/graphql", "", ""))
 
 

@@ -99,7 +99,9 @@ def list_dead(group: Group = None) -> None:
         from wiring.shared import kafka_link
 
         settings = _shared_settings()
-        run(program.list_dead(kafka_link(settings), group=group, prefix=settings.topic_prefix, write=typer.echo))
+        link, prefix = kafka_link(settings), settings.topic_prefix
+        if not run(program.list_dead(link, group=group, prefix=prefix, write=typer.echo)):
+            typer.echo("There are no dead letters.", err=True)
 
 
 @dlq.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from bus.clock import SystemClock
 from bus.ids import MemberId, TenantId, random_id
 from console.errors import UsedWrongly
@@ -9,18 +11,23 @@ from delivery.caller import Role
 from delivery.development_key import KEY_FILE, DevelopmentKey, sign_development_token
 from settings import Settings
 
+_NAME_LENGTH: Final = 256
+"""As servers hold claims to it."""
+
 
 def mint(settings: Settings, *, tenant: str, member: str | None, role: Role, seconds: int) -> str:
     """A token good for `seconds`. Raises UsedWrongly in production and where no server has made a key, KeyUnusable.
 
     A key made here would be one that no server knows.
     """
+    if not all(1 <= len(name) <= _NAME_LENGTH for name in (tenant, tenant if member is None else member)):
+        raise UsedWrongly(f"--tenant and --member: 1 to {_NAME_LENGTH} characters are allowed.")
     if not settings.development:
         raise UsedWrongly("Covey makes tokens in development only; in production the issuer of COVEY_JWT_* does.")
     if not (settings.data / KEY_FILE).exists():
         raise UsedWrongly(
             f"There is no development key in {settings.data.absolute()}/. Set COVEY_DATA to the data folder of the "
-            "server, or pass `covey check` a --token. (A server makes the key at its first start.)"
+            "server, or give --token to the command that asks it. (A server makes the key at its first start.)"
         )
     return sign_development_token(
         DevelopmentKey.in_folder(settings.data),

@@ -16,11 +16,13 @@ from console.errors import UsedWrongly
 Write = Callable[[str], None]
 
 
-async def list_dead(link: KafkaLink, *, group: str | None, write: Write, prefix: str = "") -> None:
-    """Write a line for every dead letter that was not sent back. Raises LogUnavailable."""
+async def list_dead(link: KafkaLink, *, group: str | None, write: Write, prefix: str = "") -> int:
+    """Write a line for every dead letter that was not sent back; how many. Raises LogUnavailable."""
     async with DeadLetters.open(link) as dead_letters:
-        for dead in await dead_letters.list(group=group, prefix=prefix):
-            write(line(dead))
+        found = await dead_letters.list(group=group, prefix=prefix)
+    for dead in found:
+        write(line(dead))
+    return len(found)
 
 
 async def show(link: KafkaLink, *, letter: str, sealer: Sealer, with_data: bool, write: Write) -> None:

@@ -24,7 +24,8 @@ class SenderLimits(Struct, frozen=True, kw_only=True):
     """What one connection may send before it is served, and how many connections there may be."""
 
     head_bytes: int = 32 * 1024
-    """Request line and headers; browsers and gateways keep below 16 KiB, and our longest tokens are 2 KiB."""
+    """Request line and headers; browsers and gateways keep below 16 KiB, and our longest tokens are 2 KiB. As much may
+    stand between the chunks of a body, or behind them."""
     url_bytes: int = 8 * 1024
     """What RFC 9110 wants to be possible; Covey's own URLs are short."""
     head_seconds: float = 20.0
@@ -45,6 +46,10 @@ class _Part(StrEnum):
     """Told so; what still comes is thrown away."""
     UPGRADED = "upgraded"
     """The connection belongs to the WebSocket protocol now."""
+
+
+_COUNTED: Final = frozenset({_Part.NONE, _Part.HEAD, _Part.BODY})
+"""Of a body what is none of its bytes: what is said beside a chunk's length, and trailers."""
 
 
 class SenderGuard(HttpToolsProtocol):
@@ -92,7 +97,7 @@ class SenderGuard(HttpToolsProtocol):
             return
         self._unfinished_bytes += len(data)
         super().data_received(data)
-        if self._part in {_Part.NONE, _Part.HEAD} and self._unfinished_bytes > self.limits.head_bytes:
+        if self._part in _COUNTED and self._unfinished_bytes > self.limits.head_bytes:
             self._refuse(self._head_too_large())
         self._watch()
 
@@ -111,6 +116,10 @@ class SenderGuard(HttpToolsProtocol):
             self._refusal = UrlTooLong(f"The URL is over the limit of {self.limits.url_bytes} bytes.")
             raise self._refusal
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._part is not _Part.BODY:  # behind it come trailers, which nobody reads
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
         if size > self.limits.head_bytes:
@@ -122,6 +131,11 @@ class SenderGuard(HttpToolsProtocol):
             raise self._refusal
         super().on_headers_complete()
         self._part = _Part.BODY
+        self._unfinished_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._unfinished_bytes = 0
 
     def on_message_complete(self) -> None:
         super().on_message_complete()

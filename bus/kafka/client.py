@@ -141,7 +141,13 @@ class KafkaClient:
         async with self._connecting:
             if self._client is None:
                 client = AIOKafkaClient(**self._options, request_timeout_ms=round(_ANSWER_SECONDS * 1000))
-                await self._starting.start(client.bootstrap, client.close)
+                try:
+                    await self._starting.start(client.bootstrap, client.close)
+                except (KafkaError, OSError) as error:
+                    where = ", ".join(self._options["bootstrap_servers"])
+                    raise LogUnavailable(
+                        f"Kafka cannot be reached at {where} ({type(error).__name__}): start it, or correct COVEY_LOG."
+                    ) from error
                 self._client = client
                 await client.set_topics(self._names)
             return self._client

@@ -176,6 +176,7 @@ class KafkaLog:
         if not events:
             await self._look()
             for place in self._layout.places:
+                self._refuse_unreadable(place.topic)
                 self._refuse_unwritable(place)
             return []
         messages = [self.records.message(event) for event in events]
@@ -255,9 +256,17 @@ class KafkaLog:
         if self._away is not None:
             raise LogUnavailable(self._away)
 
+    def _refuse_unreadable(self, topic: Topic) -> None:
+        facts = self._layout.facts[topic]
+        if not facts.readable:
+            raise LogUnavailable(f"Kafka does not let this account read {facts.name}: give it `Read`.")
+
     def _refuse_unwritable(self, place: Place) -> None:
         """At once what could only wait for its deadline, and what waited would hinder."""
-        facts = self._layout.facts[place.topic].partitions[place.partition]
+        topic = self._layout.facts[place.topic]
+        if not topic.writable:
+            raise LogUnavailable(f"Kafka does not let this account write to {topic.name}: give it `Write`.")
+        facts = topic.partitions[place.partition]
         if facts.leader < 0:
             raise LogUnavailable("Kafka has no broker for this part of the log now.")
         if facts.in_sync < self._least_in_sync[place.topic]:

@@ -29,6 +29,9 @@ _NO_TOPIC: Final = 3
 """UNKNOWN_TOPIC_OR_PARTITION"""
 _NO_LEADER: Final = 5
 """LEADER_NOT_AVAILABLE: said of a partition, and of a topic that has such a one; the facts are there all the same."""
+_READ: Final = 1 << 3
+_WRITE: Final = 1 << 4
+"""Bits of what an account may do (org.apache.kafka.common.acl.AclOperation)."""
 
 
 class PartitionFacts(Struct, frozen=True, kw_only=True):
@@ -43,9 +46,13 @@ class PartitionFacts(Struct, frozen=True, kw_only=True):
 class TopicFacts(Struct, frozen=True, kw_only=True):
     """One topic as the cluster sees it now."""
 
+    name: str
     id: str
     """Another one if the topic is deleted and made again."""
     partitions: tuple[PartitionFacts, ...]
+    readable: bool
+    """Whether the account that asks may read events, as the cluster's rights are now."""
+    writable: bool
 
 
 class _Uuid(AbstractType):  # type: ignore[misc]  # aiokafka ships no types
@@ -128,7 +135,7 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
         self._topics: list[tuple[uuid.UUID, str, dict[int, bytes]]] = [(uuid.UUID(int=0), name, {}) for name in names]
 
     def build(self, request_struct_class: Any) -> Any:
-        return request_struct_class(self._topics, False, False, False, {})
+        return request_struct_class(self._topics, False, False, True, {})
 
 
 async def topic_facts(client: AIOKafkaClient, names: Sequence[str]) -> Mapping[str, TopicFacts]:
@@ -136,7 +143,7 @@ async def topic_facts(client: AIOKafkaClient, names: Sequence[str]) -> Mapping[s
     # Never by `allow_auto_topic_creation`: a topic that nobody planned would have the cluster's defaults.
     response = await client.send(client.get_random_node(), _MetadataRequest(names))
     found: dict[str, TopicFacts] = {}
-    for error_code, name, topic_id, _, partitions, *_ in response.topics:
+    for error_code, name, topic_id, _, partitions, rights, _ in response.topics:
         if error_code == _NO_TOPIC:
             continue
         if error_code not in (0, _NO_LEADER):
@@ -145,7 +152,13 @@ async def topic_facts(client: AIOKafkaClient, names: Sequence[str]) -> Mapping[s
             partition: PartitionFacts(leader=leader, replicas=len(replicas), in_sync=len(in_sync))
             for _, partition, leader, _, replicas, in_sync, *_ in partitions
         }
-        found[name] = TopicFacts(id=str(topic_id), partitions=tuple(facts[number] for number in sorted(facts)))
+        found[name] = TopicFacts(
+            name=name,
+            id=str(topic_id),
+            partitions=tuple(facts[number] for number in sorted(facts)),
+            readable=bool(rights & _READ),
+            writable=bool(rights & _WRITE),
+        )
     return found
 
 

@@ -47,13 +47,13 @@ class RedisWorld:
 
     async def forget(self) -> None:
         """Lose everything, as a Redis that was emptied."""
-        held = [key async for key in self.redis.scan_iter(f"{self.keys.prefix}*", count=1_000)]
+        held = [key async for key in self.redis.scan_iter(f"{self.keys.prefix}*", count=10_000)]
         if held:
             await self.redis.delete(*held)
 
     async def held(self) -> dict[bytes, object]:
         """Everything that lies in Redis, by key: to be compared."""
-        keys = [key async for key in self.redis.scan_iter(f"{self.keys.prefix}*", count=1_000)]
+        keys = [key async for key in self.redis.scan_iter(f"{self.keys.prefix}*", count=10_000)]
         return {key: await self._value(key) for key in keys}
 
     async def _value(self, key: bytes) -> object:

@@ -7,10 +7,12 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Timer
 from typing import Any, Final
 
 import pytest
@@ -73,35 +75,40 @@ def chromium() -> str:
     return str(path)
 
 
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """One for all clients that ask for fresh answers: they do not meet in it."""
+    with running_demo(tmp_path_factory.mktemp("demo")) as demo:
+        yield demo
+
+
 @pytest.fixture
-async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "cli",
-        "demo",
-        "--port",
-        "0",
-        "--data",
-        str(tmp_path),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(_DEADLINE_SECONDS):
-            yield await _printed(process.stdout)
-    finally:
-        with suppress(ProcessLookupError):
+def new_demo(tmp_path: Path) -> Iterator[Demo]:
+    """One that nobody has asked anything."""
+    with running_demo(tmp_path) as demo:
+        yield demo
+
+
+@contextmanager
+def running_demo(data: Path) -> Iterator[Demo]:
+    """`covey demo` on a folder, on a port of its own."""
+    command = (sys.executable, "-m", "cli", "demo", "--port", "0", "--data", str(data))
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        late = Timer(_DEADLINE_SECONDS, process.kill)
+        late.start()
+        try:
+            assert process.stdout is not None
+            demo = _printed(process.stdout)
+            late.cancel()
+            yield demo
+        finally:
+            late.cancel()
             process.terminate()
-        await process.communicate()
 
 
-async def _printed(lines: asyncio.StreamReader) -> Demo:
+def _printed(lines: Iterable[str]) -> Demo:
     link = token = None
-    async for raw in lines:
-        line = raw.decode()
+    for line in lines:
         link = link or _LINK.search(line)
         token = _TOKEN.match(line.strip())
         if link and token:

@@ -44,7 +44,7 @@ async def test_it_resumes_behind_a_restart_of_the_server_with_each_event_once(ex
         simulator(SPEED) as payer_url,
         serving(tmp_path, port, payer_url=payer_url, drain_seconds="0") as server,
     ):
-        arguments = (f"{server.url}/graphql", await token(server.data, "m-1", "demo"), "SIMSLOW")
+        arguments = (f"{server.url}/graphql", token(server.data, "m-1", "demo"), "SIMSLOW")
         async with _run(*example, *arguments) as client:
             assert client.stdout is not None
             events = [json.loads(await client.stdout.readline()) for _ in range(4)]
@@ -61,7 +61,7 @@ async def test_it_resumes_behind_a_restart_of_the_server_with_each_event_once(ex
 
 async def test_what_is_not_accepted_is_told(example: Command, tmp_path: Path) -> None:
     async with simulator() as payer_url, serving(tmp_path, payer_url=payer_url, drain_seconds="0") as server:
-        arguments = (f"{server.url}/graphql", await token(server.data, "m-1", "demo"), "no such payer")
+        arguments = (f"{server.url}/graphql", token(server.data, "m-1", "demo"), "no such payer")
         async with asyncio.timeout(_DEADLINE_SECONDS), _run(*example, *arguments, stderr=True) as client:
             out, err = await client.communicate()
     assert client.returncode == 1 and out == b"" and b"PAYER_UNKNOWN" in err

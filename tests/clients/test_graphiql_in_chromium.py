@@ -9,9 +9,9 @@ from tests.clients.conftest import Demo, RunScript
 
 @pytest.mark.browser
 async def test_a_newcomer_who_only_presses_play_sees_the_events_arrive_and_nothing_leaves_the_machine(
-    run_script: RunScript, chromium: str, demo: Demo
+    run_script: RunScript, chromium: str, new_demo: Demo
 ) -> None:
-    seen = await run_script("graphiql.mjs", demo.link, chromium)
+    seen = await run_script("graphiql.mjs", new_demo.link, chromium)
 
     accepted = seen["submitted"]["data"]["submitCoverageRequest"]
     assert accepted["__typename"] == "CoverageRequestAccepted"

@@ -133,6 +133,12 @@ class TestToken:
         result = covey("token", "--tenant", "t-1", "--member", "m-1", "--ttl", ttl)
         assert result.exit_code == 2 and "90s, 15m, 2h" in result.stderr
 
+    @pytest.mark.parametrize("names", [("", "m-1"), ("t-1", ""), ("t" * 257, "m-1"), ("t-1", "m" * 257)])
+    def test_names_are_those_that_a_server_takes(self, names: tuple[str, str]) -> None:
+        tenant, member = names
+        result = covey("token", "--tenant", tenant, "--member", member)
+        assert result.exit_code == 2 and result.stdout == "" and "1 to 256 characters" in result.stderr
+
     def test_of_a_service_needs_no_member(self) -> None:
         result = covey("token", "--tenant", "t-1", "--role", "service")
         assert jwt.decode(result.stdout.strip(), options={"verify_signature": False})["roles"] == ["service"]
@@ -159,6 +165,26 @@ def test_a_wrong_setting_is_told_without_a_traceback() -> None:
     ended = process("token", "--tenant", "t-1", "--member", "m-1", COVEY_SLOTZ="15")
     assert ended.returncode == 2 and ended.stdout == ""
     assert "did you mean COVEY_SLOTS?" in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nobody.invalid"])
+def test_a_host_that_is_not_this_machines_is_told_as_such(host: str) -> None:
+    result = covey("serve", "--host", host, "--port", "0")
+    assert result.exit_code == 2 and f"--host: {host} is no address of this machine" in result.stderr
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "file:///tmp/x", "ws://127.0.0.1:8000", "http://"])
+@pytest.mark.parametrize("command", [CHECK, ["connections"]])
+def test_a_url_that_no_server_has_is_told_as_such(command: list[str], url: str) -> None:
+    result = covey(*command, "--url", url, "--token", "t0ken")
+    assert result.exit_code == 2 and "--url begins with http://" in result.stderr
+
+
+def test_a_kafka_that_is_away_is_named_with_the_setting_that_leads_to_it() -> None:
+    ended = process("worker", "--port", "0", COVEY_LOG="kafka://127.0.0.1:1", COVEY_STATE="redis://127.0.0.1:1")
+    assert ended.returncode == 1
+    assert "Kafka cannot be reached at 127.0.0.1:1" in ended.stderr and "COVEY_LOG" in ended.stderr
 
 
 @pytest.mark.usefixtures("key")

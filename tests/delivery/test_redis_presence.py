@@ -36,7 +36,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 async def keys(redis: Redis) -> AsyncIterator[RedisKeys]:
     keys = RedisKeys(random_id())
     yield keys
-    async for key in redis.scan_iter(f"{keys.prefix}*"):
+    async for key in redis.scan_iter(f"{keys.prefix}*", count=10_000):
         await redis.delete(key)
 
 

@@ -67,7 +67,7 @@ OPERATIONS = [
 ]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.permutations(OPERATIONS), st.integers(1, len(OPERATIONS)))
 def test_what_was_valid_stays_valid_whatever_else_the_document_holds(order: list[str], count: int) -> None:
     chosen = order[:count]

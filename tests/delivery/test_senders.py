@@ -164,6 +164,47 @@ async def test_a_header_that_never_ends_is_431_before_its_deadline() -> None:
         assert (await answer_of(reader))[0] == 431
 
 
+CHUNKED = post().partition(b"Content-Length")[0] + b"Transfer-Encoding: chunked\r\n\r\n"
+WHOLE = b"%x\r\n%s\r\n0\r\n" % (len(BODY), BODY)
+
+
+@pytest.mark.parametrize(
+    ("begun", "endless"),
+    [(WHOLE, b"X-Trailer: a\r\n"), (WHOLE + b"X-Trailer: ", b"a" * 16), (b"1;", b"a" * 16)],
+    ids=["trailers", "one trailer", "a chunk's extension"],
+)
+async def test_what_is_no_body_has_an_end_in_a_body_too(begun: bytes, endless: bytes) -> None:
+    async with Harness(senders=SenderLimits(body_seconds=600)).serving() as harness, raw(harness) as (reader, writer):
+        writer.write(CHUNKED + begun)
+
+        async def flood() -> None:
+            while True:
+                writer.write(endless * 1_000)
+                await writer.drain()
+
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(10):
+                await flood()
+        assert await rest_of(reader) == b""
+
+
+async def test_trailers_are_not_taken_for_headers() -> None:
+    async with Harness(senders=SenderLimits()).serving() as harness, raw(harness) as (reader, writer):
+        for _ in range(2):
+            writer.write(CHUNKED + WHOLE + b"Authorization: Bearer none\r\n" * 1_000 + b"\r\n")
+            assert await answer_of(reader) == (200, "")
+
+
+async def test_a_body_in_pieces_of_a_byte_is_a_body() -> None:
+    async with Harness(senders=SenderLimits(head_bytes=512)).serving() as harness, raw(harness) as (reader, writer):
+        query = BODY + b" " * 2_000
+        writer.write(CHUNKED)
+        for byte in query:
+            writer.write(b"1\r\n%c\r\n" % byte)
+        writer.write(b"0\r\n\r\n")
+        assert await answer_of(reader) == (200, "")
+
+
 async def test_a_url_over_its_limit_is_414() -> None:
     async with Harness().serving() as harness:
         status, message = await exchange(harness, b"GET /graphql?" + b"a" * 8_200 + b" HTTP/1.1\r\nHost: covey\r\n\r\n")

@@ -42,7 +42,7 @@ class SharedSlots:
 
     async def forget(self) -> None:
         """As a server does that was emptied."""
-        async for key in self.client.scan_iter(match=f"{self.prefix}:*", count=1_000):
+        async for key in self.client.scan_iter(match=f"{self.prefix}:*", count=10_000):
             await self.client.delete(key)
 
 

@@ -151,7 +151,7 @@ async def test_only_answers_that_tell_something_are_kept_for_a_repeat(slots: Sha
     admission = await slots.instance(AdmissionPolicy())
 
     async def kept() -> int:
-        return len([name async for name in slots.client.scan_iter(match=f"{slots.prefix}:answer:*", count=1_000)])
+        return len([name async for name in slots.client.scan_iter(match=f"{slots.prefix}:answer:*", count=10_000)])
 
     assert await admission.grant(0.0) is None
     assert list(await admission.expired(0.0)) == []
@@ -273,7 +273,7 @@ async def test_the_servers_own_time_is_what_counts(redis_url: str) -> None:
         assert (await there.expired(-5e9)) == ()
         await asyncio.sleep(0.06)
         assert (await there.status(-5e9)).held == 0
-        async for key in client.scan_iter(match=f"{prefix}:*"):
+        async for key in client.scan_iter(match=f"{prefix}:*", count=10_000):
             await client.delete(key)
 
 
@@ -301,7 +301,7 @@ async def test_a_clock_that_leaps_ends_no_lease_early(redis_url: str, seconds: f
         assert await holder.grant(monotonic()) is None
         assert await other.grant(monotonic()) is None
         assert (await other.status(0.0)).held == 1
-        async for key in client.scan_iter(match=f"{prefix}:*"):
+        async for key in client.scan_iter(match=f"{prefix}:*", count=10_000):
             await client.delete(key)
 
 

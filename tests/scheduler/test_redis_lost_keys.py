@@ -68,7 +68,7 @@ async def go_on(instances: Sequence[RedisAdmission], live: Sequence[CallId], now
 
 async def test_whichever_key_is_thrown_away_decisions_go_on(slots: SharedSlots) -> None:
     await busy(slots)
-    names = [name async for name in slots.client.scan_iter(match=f"{slots.prefix}:*", count=1_000)]
+    names = [name async for name in slots.client.scan_iter(match=f"{slots.prefix}:*", count=10_000)]
     tried = {name.removeprefix(f"{slots.prefix}:".encode()) for name in names if b":answer:" not in name}
     assert {b"leases", b"lease", b"flights", b"requests", b"deadlines", b"calls", b"meta", b"not-due"} <= tried
     for name in sorted(tried):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from enum import IntEnum
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -16,15 +17,22 @@ AUTHORIZER: Final = {
 """Properties of a broker that lets everybody do everything until told otherwise."""
 # Numbers of Kafka's protocol (org.apache.kafka.common.acl and .resource).
 _TOPIC, _PREFIXED = 2, 4
-_ALL, _WRITE = 2, 4
+_ALL = 2
 _DENY, _ALLOW = 2, 3
 _EVERYBODY, _EVERYWHERE = "User:*", "*"
 
 
+class Right(IntEnum):
+    """What an account may do with a topic, by its number in Kafka's protocol."""
+
+    READ = 3
+    WRITE = 4
+
+
 @asynccontextmanager
-async def read_only(address: str, prefix: str) -> AsyncIterator[None]:
-    """Meanwhile nobody may write to topics of this prefix; all else stays allowed."""
-    rights = [(_ALL, _ALLOW), (_WRITE, _DENY)]
+async def denied(address: str, prefix: str, right: Right) -> AsyncIterator[None]:
+    """Meanwhile nobody has this right on topics of this prefix; all else stays allowed."""
+    rights = [(_ALL, _ALLOW), (right, _DENY)]
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
     try:

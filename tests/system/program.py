@@ -19,6 +19,9 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.typing import Subprotocol
 
 from bus.clock import SystemClock
+from bus.ids import MemberId, TenantId, random_id
+from delivery.caller import Role
+from delivery.development_key import DevelopmentKey, sign_development_token
 from payer.simulator.app import simulator_app
 from payer.simulator.running import running_simulator
 
@@ -186,15 +189,17 @@ def simulator(speed: float = 50) -> AbstractAsyncContextManager[str]:
     return running_simulator(simulator_app(seed=7, slots=15, speed=speed, clock=SystemClock()))
 
 
-async def token(data: Path, member: str, tenant: str = "t-1", role: str = "member", ttl: str = "2h") -> str:
-    """A token as `covey token` prints it."""
-    arguments = ("token", "--member", member, "--tenant", tenant, "--role", role, "--ttl", ttl)
-    process = await asyncio.create_subprocess_exec(
-        *COVEY, *arguments, cwd=ROOT, env={**os.environ, "COVEY_DATA": str(data)}, stdout=asyncio.subprocess.PIPE
+def token(data: Path, member: str, tenant: str = "t-1", role: Role = Role.MEMBER) -> str:
+    """A token of two hours, like those that `covey token` prints, without a process to wait for."""
+    return sign_development_token(
+        DevelopmentKey.in_folder(data),
+        tenant_id=TenantId(tenant),
+        roles=[role],
+        member_id=MemberId(member),
+        ttl_seconds=7200,
+        now=SystemClock().now(),
+        token_id=random_id(),
     )
-    out, _ = await process.communicate()
-    assert process.returncode == 0
-    return out.decode().strip()
 
 
 @asynccontextmanager

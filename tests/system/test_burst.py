@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from delivery.caller import Role
 from tests.system.program import SUBMIT, Client, free_port, question, running, token
 
 
@@ -20,7 +21,7 @@ async def test_two_hundred_checks_at_once_never_bring_a_429(tmp_path: Path) -> N
         running(*demo, env=env, folder=tmp_path, answers_at=f"http://127.0.0.1:{port}/readyz"),
         httpx.AsyncClient() as http,
     ):
-        clients = [Client(port, await token(data, "-", tenant=f"t-{number}", role="service")) for number in range(20)]
+        clients = [Client(port, token(data, "-", tenant=f"t-{number}", role=Role.SERVICE)) for number in range(20)]
         payers = ("60054", "62308", "87726", "61101", "SIMOK", "SIMOK")
 
         async def check(number: int) -> str:

@@ -15,6 +15,7 @@ import pytest
 from bus.clock import SystemClock
 from bus.events import Topic
 from bus.sqlite.log import SqliteLog
+from delivery.caller import Role
 from tests.system.program import STATUS, SUBMIT, TERMINAL, Client, Process, free_port, question, running, token
 
 KILLS: Final = int(os.environ.get("TEST_KILLS", "50"))
@@ -66,7 +67,7 @@ async def test_every_acknowledged_request_ends_once_although_the_program_is_kill
     async with running(*simulator, env=env, folder=tmp_path, answers_at=f"http://127.0.0.1:{sim_port}/sim/stats"):
         server = await Process.start(*demo, env=env, folder=tmp_path)
         await server.until_answering(ready)
-        client = Client(port, await token(data, "-", role="service"))
+        client = Client(port, token(data, "-", role=Role.SERVICE))
         followers: dict[str, asyncio.Task[list[dict[str, object]]]] = {}
 
         async def load() -> list[str]:
@@ -87,13 +88,9 @@ async def test_every_acknowledged_request_ends_once_although_the_program_is_kill
             await server.until_answering(ready)
         ids = await loading
 
-        waiting = set(ids)
-        while waiting:
-            for request_id in list(waiting):
-                found = (await client.execute_surely(STATUS, id=request_id))["coverageRequest"]
-                if found["status"] in TERMINAL:
-                    waiting.discard(request_id)
-            await asyncio.sleep(0.2)
+        for request_id in ids:
+            while (await client.execute_surely(STATUS, id=request_id))["coverageRequest"]["status"] not in TERMINAL:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
         async with httpx.AsyncClient() as http:
             stats = (await http.get(f"http://127.0.0.1:{sim_port}/sim/stats")).json()
         seen = {request_id: await task for request_id, task in followers.items()}

@@ -156,7 +156,7 @@ async def _made(folder: Path) -> Path:
     """The data folder of a server that has served."""
     if not (folder / "data").exists():
         async with simulator() as payer_url, serving(folder, payer_url=payer_url) as server:
-            client = Client(server.port, await token(server.data, "m-1"))
+            client = Client(server.port, token(server.data, "m-1"))
             accepted = await client.execute(SUBMIT, input={"question": question("m-1", "SIMOK")})
             await client.follow(accepted["submitCoverageRequest"]["request"]["id"])
             await client.close()

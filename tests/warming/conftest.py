@@ -31,7 +31,7 @@ async def redis_cache(url: str, *, capacity: int = 3, sealed: bool = False) -> A
         keys = RedisKeys(random_id())
         sealer = TenantSealer(b"k" * 32) if sealed else PlainSealer()
         yield RedisCoverageCache(redis, keys, sealer, retention=timedelta(days=1), capacity=capacity)
-        async for key in redis.scan_iter(f"{keys.prefix}*"):
+        async for key in redis.scan_iter(f"{keys.prefix}*", count=10_000):
             await redis.delete(key)
 
 

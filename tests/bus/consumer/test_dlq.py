@@ -48,7 +48,7 @@ async def with_dead_letters(topics: Topics, group: str, count: int) -> Counter[s
 async def test_they_are_listed_shown_and_sent_back(topics: Topics) -> None:
     await with_dead_letters(topics, "mail", 3)
     lines: list[str] = []
-    await dlq.list_dead(topics.link, group="mail", prefix=topics.prefix, write=lines.append)
+    assert await dlq.list_dead(topics.link, group="mail", prefix=topics.prefix, write=lines.append) == len(lines)
     assert len(lines) == 3
     assert all("  rte.submitted  mail-" in line and line.endswith("  attempts 1  ValueError") for line in lines)
 

@@ -20,8 +20,8 @@ letter = st.builds(
     group=st.sampled_from(["a", "mail-2"]),
     origin=st.builds(Origin, st.just("rte.events"), st.integers(0, 50), st.integers(0, 2**60)),
     attempts=st.integers(0, 100),
-    cause=st.text(),
-    trace=st.text(),
+    cause=st.text(max_size=60),
+    trace=st.text(max_size=60),
     failed_at=st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     due=st.none() | st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.kafka import KafkaServer
-from tests.services.topic_rights import AUTHORIZER, read_only
+from tests.services.topic_rights import AUTHORIZER, Right, denied
 from tests.system.program import STATUS, question
 from tests.system.shared.cluster import Cluster, cluster, own_redis
 from tests.system.shared.load import Load
@@ -79,8 +79,10 @@ async def filling(folder: Path, properties: dict[str, str] | None = None) -> Asy
 @pytest.mark.usefixtures("service_addresses")  # Kafka's jars are there
 async def test_topics_that_may_only_be_read_refuse_work_until_they_may_be_written(tmp_path: Path) -> None:
     async with filling(tmp_path, AUTHORIZER) as kept:
-        async with read_only(kept.kafka.address, kept.cluster.prefix):
+        async with denied(kept.kafka.address, kept.cluster.prefix, Right.WRITE):
             await kept.refuses()
+            for instance in kept.cluster.instances:
+                assert "`Write`" in (await instance.readyz(503))["reasons"]["log"]
             await asyncio.sleep(3)  # calls that were under way end meanwhile, and cannot tell
         await kept.resumes()
 
