@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from math import inf
 from random import Random
 
+import pytest
+
 from bus.events import Priority
 from bus.ids import RequestId, TenantId
 from scheduler.admission import Ask
@@ -27,6 +29,7 @@ from tests.scheduler.scenarios import (
 )
 from tests.scheduler.simulation import MEAN_SECONDS, Asks, Simulation, call_seconds, numbered_ids, quantile, stream
 
+pytestmark = pytest.mark.no_cover  # hours of decisions, five times as dear when each line is noted; others cover them
 SEED = 7
 
 

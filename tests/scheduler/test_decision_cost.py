@@ -8,11 +8,15 @@ from math import log
 from types import FrameType
 from typing import TypeAlias
 
+import pytest
+
 from bus.ids import CallId, RequestId
 from scheduler.admission import Ask, CallEnd
 from scheduler.core import AdmissionCore
 from tests.scheduler.asks import ask
 from tests.scheduler.test_core import core_of
+
+pytestmark = pytest.mark.no_cover  # the test notes each line itself
 
 TraceFunction: TypeAlias = Callable[[FrameType, str, object], "TraceFunction"]
 Decide = Callable[[AdmissionCore, int], object]

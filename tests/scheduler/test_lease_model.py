@@ -6,6 +6,8 @@ import pytest
 
 from tests.scheduler.lease_model import Rules, explore
 
+pytestmark = pytest.mark.no_cover  # of the program nothing runs here
+
 
 @pytest.mark.slow
 def test_never_more_calls_than_slots() -> None:
