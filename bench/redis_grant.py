@@ -32,7 +32,7 @@ from scheduler.redis.script import SharedPolicy
 WAITING: Final = 10_000
 TENANTS: Final = 500
 PAYERS: Final = 40
-KINDS: Final = ("settle", "offer", "grant", "wakeup")
+KINDS: Final = ("settle", "offer", "grant")
 GRANT_BAR_SECONDS: Final = 0.005
 SCRIPT_BAR_SECONDS: Final = 0.001
 WINDOWS: Final = 5
@@ -95,7 +95,7 @@ class Bench:
             self.calls.append(grant.call_id)
 
     async def measure(self, decisions: int) -> int:
-        """So many rounds of settle, offer, grant, next wake-up; how many commands the server counted for grants."""
+        """So many rounds of settle, offer, grant; how many commands the server counted for grants."""
         await self.client.config_set("slowlog-log-slower-than", 0)
         round_trips = 0
         for _ in range(decisions):
@@ -105,7 +105,6 @@ class Bench:
             before = await self._commands()
             grant = await self._timed("grant", self.admission.grant(monotonic()))
             round_trips += await self._commands() - before - _OWN_READS
-            await self._timed("wakeup", self.admission.next_wakeup(monotonic()))
             assert grant is not None
             self.calls.append(grant.call_id)
         return round_trips
