@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 import structlog
+from msgspec.structs import replace
 
 from bus.clock import Clock
 from bus.errors import EventTooLarge, LogUnavailable, StateUnavailable
@@ -189,19 +190,16 @@ class Worker:
         end = end_of(outcome)
         ended = self._clock.monotonic()
         self._metrics.call_seconds.labels(end).observe(ended - began)
-        try:
-            settled, told = await self._admission.settle(grant.call_id, end, ended), False
-        except StateUnavailable:
-            # What the payer said is told all the same; only the slot waits.
-            told = isinstance(outcome, Answer | Rejection)
-            if told:
-                await self._conclude(grant, leader, outcome, grant.waiters)
-            settled = await self._settle(grant, end, ended)
+        # What the payer said is told meanwhile, and also where Redis is away: only the slot waits.
+        final = isinstance(outcome, Answer | Rejection)
+        settled, told = await asyncio.gather(
+            self._settle(grant, end, ended), self._conclude(grant, leader, outcome, grant.waiters if final else ())
+        )
         if settled.calls_wait:
             self._dispatcher.changed.set()
-        rest = [request_id for request_id in settled.waiters if not (told and request_id in grant.waiters)]
-        if rest or not told:
-            await self._conclude(grant, leader, outcome, rest)
+        rest = [request_id for request_id in settled.waiters if not (final and request_id in grant.waiters)]
+        if not await self._conclude(grant, leader, outcome, rest) and not told and proven_over(end):
+            await self._note_unawaited(grant, leader, outcome)
         if settled.breaker is not None:
             await self._tell(settled.breaker)
 
@@ -240,26 +238,28 @@ class Worker:
 
     async def _conclude(
         self, grant: Grant, leader: RequestState, outcome: Outcome, waiters: Sequence[RequestId]
-    ) -> None:
+    ) -> bool:
+        """Write the outcome for those of the requests that are open; whether there were any."""
         try:
-            await self._write_end(grant, leader, outcome, waiters)
+            return await self._write_end(grant, leader, outcome, waiters)
         except EventTooLarge:
             _logger.error("answer_too_large", request_id=leader.request_id)
-            await self._write_end(grant, leader, Rejection(failure=_TOO_LARGE), waiters)
+            return await self._write_end(grant, leader, Rejection(failure=_TOO_LARGE), waiters)
 
     async def _write_end(
         self, grant: Grant, leader: RequestState, outcome: Outcome, waiters: Sequence[RequestId]
-    ) -> None:
+    ) -> bool:
+        if not waiters:
+            return False
         still_open = await self._journal.still_open(waiters)
         attempt = max((request.state.attempt for request in still_open), default=leader.attempt)
         delay_seconds = self._retries.delay_seconds(outcome, attempt)
         written = await self._journal.write_surely(
             waiters, lambda state: next_events(state, outcome, grant.call_id, delay_seconds, self._clock.now())
         )
-        if not written and proven_over(end_of(outcome)):
-            await self._note_unawaited(grant, leader, outcome)
         again = [request for request in written if not request.state.status.terminal]
         await self._dispatcher.offer_again(again)
+        return bool(written)
 
     async def _note_unawaited(self, grant: Grant, leader: RequestState, outcome: Outcome) -> None:
         answered = Answered(
@@ -268,7 +268,11 @@ class Worker:
             question_key=grant.question_key,
             coverage=outcome.coverage if isinstance(outcome, Answer) else None,
         )
-        await self._journal.note(grant.call_id, answered, whose=leader)
+        try:
+            await self._journal.note(grant.call_id, answered, whose=leader)
+        except EventTooLarge:
+            _logger.error("answer_too_large", request_id=leader.request_id)
+            await self._journal.note(grant.call_id, replace(answered, coverage=None), whose=leader)
 
     async def _tell(self, change: BreakerChange) -> None:
         downtime = Downtime(payer_id=change.payer_id, available=change.available, since=self._clock.now())
