@@ -190,6 +190,9 @@ DATA_OF: Final[dict[EventType, type[EventData]]] = {
 TYPE_OF: Final[dict[type[EventData], EventType]] = {data: type_ for type_, data in DATA_OF.items()}
 
 
+_ENDS: Final = frozenset(DATA_OF[type_] for type_ in TERMINAL)
+
+
 class Event(Struct, frozen=True, gc=False, kw_only=True):
     """One thing that happened: CloudEvents 1.0 context attributes, our extensions, and typed data.
 
@@ -218,7 +221,7 @@ class Event(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def terminal(self) -> bool:
-        return self.type in TERMINAL
+        return type(self.data) in _ENDS
 
     @property
     def request_id(self) -> RequestId | None:

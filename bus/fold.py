@@ -17,6 +17,7 @@ from bus.events import (
     Completed,
     Downtime,
     Enqueued,
+    Event,
     Failed,
     Priority,
     Purpose,
@@ -90,10 +91,15 @@ class RequestState(Struct, frozen=True, gc=False, kw_only=True):
 
 def accepts(state: RequestState | None, recorded: Recorded) -> bool:
     """Whether this event, next in the log, counts for the request that stands at `state`."""
-    event = recorded.event
     if state is None:
-        return isinstance(event.data, Submitted) and event.sequence == 1
-    return not state.status.terminal and event.subject == state.request_id and event.sequence == state.sequence + 1
+        return continues(0, recorded.event)
+    open_ = not state.status.terminal and recorded.event.subject == state.request_id
+    return open_ and continues(state.sequence, recorded.event)
+
+
+def continues(sequence: int, event: Event) -> bool:
+    """Whether this event of a request counts, of which so many have, none of them terminal."""
+    return event.sequence == sequence + 1 and (sequence > 0 or isinstance(event.data, Submitted))
 
 
 def fold(state: RequestState | None, recorded: Recorded) -> RequestState | None:

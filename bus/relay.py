@@ -9,10 +9,10 @@ and nothing is lost.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Generic, TypeVar
 
+from bus.bell import Bell
 from bus.events import Topic
 
 Item = TypeVar("Item")
@@ -100,12 +100,14 @@ class Relay(Generic[Item]):
 class RelayReader(Generic[Item]):
     """One reader's place at a relay."""
 
+    __slots__ = ("_bound", "_held", "_lagged", "_relay", "_stirred")
+
     def __init__(self, relay: Relay[Item], bound: int) -> None:
         self._relay = relay
         self._bound = bound
-        self._held: deque[Step[Item]] = deque()
+        self._held: list[Step[Item]] = []
         self._lagged = True
-        self._stirred = asyncio.Event()
+        self._stirred = Bell()
 
     def __len__(self) -> int:
         return len(self._held)
@@ -129,10 +131,10 @@ class RelayReader(Generic[Item]):
             self._lagged = True
         elif not self._lagged:
             self._held.extend(steps)
-        self._stirred.set()
+        self._stirred.ring()
 
     def wake(self) -> None:
-        self._stirred.set()
+        self._stirred.ring()
 
     async def take(self) -> Sequence[Step[Item]] | None:
         """Everything that is held, as soon as there is any; None where it lagged and has to start again.
@@ -144,8 +146,7 @@ class RelayReader(Generic[Item]):
                 return None
             if self._relay.error is not None:
                 raise self._relay.error
-            self._stirred.clear()
+            self._stirred.hush()
             await self._stirred.wait()
-        held = tuple(self._held)
-        self._held.clear()
+        held, self._held = self._held, []
         return held

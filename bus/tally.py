@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bus.events import Recorded, Topic
-from bus.fold import RequestState, fold
+from bus.fold import RequestState, continues, fold
 from bus.ids import RequestId
 from bus.log import EventLog
 
@@ -13,31 +13,41 @@ _OPEN_REQUESTS: Final = 64
 
 
 class Tally:
-    """Folds each request along the way, so that events which the fold ignores are told from those that count.
+    """Counts each request's events along the way, so that those which the fold ignores are told from those that count.
 
     Only open requests are remembered, and of these the latest met; one that is met again, or first met in the middle,
     is read from the log once. Where its beginning was deleted, the rest does not count, as in every other view.
     """
 
+    __slots__ = ("_log", "_open")
+
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._states: dict[RequestId, RequestState] = {}
+        self._open: dict[str, int] = {}
+        """How many events of each have counted: all that the next one is asked about."""
 
     async def counts(self, recorded: Recorded) -> bool:
         """Whether the event, which stands behind all that were asked about before, counts for its request.
 
         Every event of a payer counts; one of a call alone is nobody's to see.
         """
-        request_id = recorded.event.request_id
-        if request_id is None:
-            return recorded.event.topic is Topic.PAYER
-        before = self._states.pop(request_id, None) or await folded(self._log, request_id, before=recorded.position)
-        after = fold(before, recorded)
-        if after is not None and not after.status.terminal:
-            self._states[request_id] = after
-            if len(self._states) > _OPEN_REQUESTS:
-                del self._states[next(iter(self._states))]
-        return after is not before
+        event = recorded.event
+        if event.sequence is None:
+            return event.topic is Topic.PAYER
+        sequence = self._open.pop(event.subject, None)
+        if sequence is None:
+            state = await folded(self._log, RequestId(event.subject), before=recorded.position)
+            if state is not None and state.status.terminal:
+                return False
+            sequence = 0 if state is None else state.sequence
+        counts = continues(sequence, event)
+        if counts:
+            sequence += 1
+        if sequence > 0 and not (counts and event.terminal):
+            self._open[event.subject] = sequence
+            if len(self._open) > _OPEN_REQUESTS:
+                del self._open[next(iter(self._open))]
+        return counts
 
 
 async def folded(log: EventLog, request_id: RequestId, *, before: int | None = None) -> RequestState | None:

@@ -33,7 +33,8 @@ from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
 _TYPENAME: Final = "__typename"
-_ENCODER: Final = msgspec.json.Encoder()
+encode: Final = msgspec.json.Encoder().encode
+"""A JSON value as JSON."""
 _INT_MAX: Final = 2**31 - 1
 _INT_MIN: Final = -(2**31)
 
@@ -45,11 +46,6 @@ Write = Callable[[Any], Any]
 
 class Unusual(Exception):
     """Left to the executor: a document that is not compiled, or a value that a field cannot tell as it is."""
-
-
-def encode(value: Any) -> bytes:
-    """A JSON value as JSON."""
-    return _ENCODER.encode(value)
 
 
 class Compiler:

@@ -12,14 +12,15 @@ from aiokafka.partitioner import murmur2
 
 from bus.errors import LogCorrupt
 from bus.events import Event, EventType, Recorded, Topic, decode_data, encode_data
-from bus.ids import EventId, MemberId, TenantId
+from bus.ids import MemberId, TenantId
 from bus.sealing import Sealer
 
 _SPECIFICATION: Final = "1.0"
 _PLAIN: Final = "application/json"
 _SEALED: Final = "application/octet-stream"
+_TYPES: Final[Mapping[str, EventType]] = {type_.value: type_ for type_ in EventType}
 _POSITIVE: Final = 0x7FFFFFFF
-_KEYS_REMEMBERED: Final = 65_536
+_MEMBERS_REMEMBERED: Final = 65_536
 """The hash is Python's own work, and asked for with every record that is read."""
 
 
@@ -44,11 +45,15 @@ def member_key(tenant_id: TenantId, member_id: MemberId) -> bytes:
     return msgspec.json.encode([tenant_id, member_id])
 
 
-@lru_cache(_KEYS_REMEMBERED)
 def partition_of(key: bytes, partitions: int) -> int:
     """Where Kafka's own clients put a record of this key, so that other writers agree with us."""
     number: int = (murmur2(key) & _POSITIVE) % partitions
     return number
+
+
+@lru_cache(_MEMBERS_REMEMBERED)
+def _partition_of_member(tenant_id: TenantId, member_id: MemberId, partitions: int) -> int:
+    return partition_of(member_key(tenant_id, member_id), partitions)
 
 
 def position_of(offset: int) -> int:
@@ -71,14 +76,13 @@ class KafkaRecords:
 
     def member_place(self, tenant_id: TenantId, member_id: MemberId) -> Place:
         """Where the member's events stand."""
-        return Place(Topic.RTE, partition_of(member_key(tenant_id, member_id), self._partitions[Topic.RTE]))
+        return Place(Topic.RTE, _partition_of_member(tenant_id, member_id, self._partitions[Topic.RTE]))
 
     def message(self, event: Event) -> Message:
         """Raises ValueError for an event of a request that does not say whose it is."""
         if event.sequence is not None and (event.tenant_id is None or event.member_id is None):
             raise ValueError("An event of a request names its tenant and its member.")
-        key = _key(event)
-        place = Place(event.topic, partition_of(key, self._partitions[event.topic]))
+        place = Place(event.topic, self._partition(event))
         plain = encode_data(event.data)
         value = self._sealer.seal(event.tenant_id or TenantId(""), plain)
         attributes = {
@@ -96,7 +100,7 @@ class KafkaRecords:
             "content-type": _PLAIN if value is plain else _SEALED,
         }
         headers = [(name, str(value).encode()) for name, value in attributes.items() if value is not None]
-        return Message(place, key, value, headers)
+        return Message(place, _key(event), value, headers)
 
     def recorded(
         self, place: Place, record: Any, matches: Callable[[Mapping[str, str]], bool] | None = None
@@ -111,21 +115,20 @@ class KafkaRecords:
             headers = {name: value.decode() for name, value in record.headers}
             if matches is not None and not matches(headers):
                 return None
-            tenant = headers.get("ce_tenantid")
-            type_ = EventType(headers["ce_type"])
-            data = decode_data(type_, self._sealer.unseal(TenantId(tenant or ""), record.value or b""))
-            member = headers.get("ce_memberid")
+            told = headers.get
+            tenant, sequence, attempt = told("ce_tenantid"), told("ce_sequence"), told("ce_attempt")
+            value = self._sealer.unseal(tenant or TenantId(""), record.value or b"")
             event = Event(
-                id=EventId(headers["ce_id"]),
+                id=headers["ce_id"],
                 source=headers["ce_source"],
                 subject=headers["ce_subject"],
                 time=datetime.fromisoformat(headers["ce_time"]),
-                data=data,
-                tenant_id=None if tenant is None else TenantId(tenant),
-                member_id=None if member is None else MemberId(member),
-                sequence=_number(headers, "ce_sequence"),
-                attempt=_number(headers, "ce_attempt"),
-                traceparent=headers.get("ce_traceparent"),
+                data=decode_data(_TYPES[headers["ce_type"]], value),
+                tenant_id=tenant,
+                member_id=told("ce_memberid"),
+                sequence=None if sequence is None else int(sequence),
+                attempt=None if attempt is None else int(attempt),
+                traceparent=told("ce_traceparent"),
             )
         except LogCorrupt as error:
             where = f"{place.topic}, partition {place.partition}, offset {record.offset}"
@@ -139,15 +142,16 @@ class KafkaRecords:
 
     def misplaced(self, recorded: Recorded) -> bool:
         """Whether the event stands in another partition than its key's: written while the topic had fewer."""
-        partitions = self._partitions[recorded.event.topic]
-        return partition_of(_key(recorded.event), partitions) != recorded.partition
+        return self._partition(recorded.event) != recorded.partition
+
+    def _partition(self, event: Event) -> int:
+        partitions = self._partitions[event.topic]
+        if event.tenant_id is not None and event.member_id is not None:
+            return _partition_of_member(event.tenant_id, event.member_id, partitions)
+        return partition_of(_key(event), partitions)
 
 
 def _key(event: Event) -> bytes:
     if event.tenant_id is not None and event.member_id is not None:
         return member_key(event.tenant_id, event.member_id)
     return event.subject.encode()
-
-
-def _number(headers: Mapping[str, Any], name: str) -> int | None:
-    return int(headers[name]) if name in headers else None

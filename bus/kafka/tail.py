@@ -6,6 +6,7 @@ import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from operator import attrgetter
 from typing import Final, TypeVar
 
@@ -15,6 +16,7 @@ from bus.kafka.records import Place
 
 _Key = TypeVar("_Key")
 _position: Final = attrgetter("position")
+_PLACE: Final = attrgetter("event.topic", "partition")
 _MEMBER: Final = attrgetter("event.tenant_id", "event.member_id")
 
 
@@ -43,11 +45,14 @@ class KafkaTail:
 
     async def take(self, batch: Sequence[Recorded]) -> None:
         """Take in the next events; those that were taken before, and came again, change nothing."""
-        for recorded in batch:
-            place = Place(recorded.event.topic, recorded.partition)
-            if recorded.position > self._reached[place]:
-                self._add(place, recorded)
-                self.reach(place, recorded.position)
+        for (topic, partition), events in groupby(batch, _PLACE):
+            place = Place(topic, partition)
+            reached = self._reached[place]
+            for recorded in events:
+                if recorded.position > reached:
+                    self._add(place, recorded)
+                    reached = recorded.position
+            self.reach(place, reached)
         while len(self._ages) > self._max_events or self._bytes > self._max_bytes:
             place, size = self._ages.popleft()
             self._bytes -= size
@@ -111,9 +116,9 @@ class KafkaTail:
         self._bytes += size
         self._events[place].append(recorded)
         if (request_id := recorded.event.request_id) is not None:
-            self._by_request.setdefault(request_id, deque()).append(recorded)
+            _append(self._by_request, request_id, recorded)
         if recorded.event.member_id is not None:
-            self._by_member.setdefault(_MEMBER(recorded), deque()).append(recorded)
+            _append(self._by_member, _MEMBER(recorded), recorded)
 
     def _drop(self, place: Place) -> None:
         recorded = self._events[place].popleft()
@@ -126,6 +131,13 @@ class KafkaTail:
                 self._headless.discard(request_id)
         if recorded.event.member_id is not None:
             _drop_first(self._by_member, _MEMBER(recorded))
+
+
+def _append(index: dict[_Key, deque[Recorded]], key: _Key, recorded: Recorded) -> None:
+    events = index.get(key)
+    if events is None:
+        events = index[key] = deque()
+    events.append(recorded)
 
 
 def _drop_first(index: dict[_Key, deque[Recorded]], key: _Key) -> None:
