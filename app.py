@@ -35,7 +35,10 @@ from delivery.revocation import Revocations
 from delivery.senders import SenderLimits
 from delivery.server import DrainingServer, server_config
 from delivery.site import site
-from delivery.stall import StallLimits, stall_guard
+from delivery.socket import SocketDoor
+from delivery.sockets import Sockets
+from delivery.stall import StallLimits
+from delivery.websocket import socket_terms
 from payer.directory import Directory
 from resolvers.use_cases import UseCases, assemble
 from scheduler.dispatcher import Dispatcher
@@ -144,6 +147,8 @@ class Program(NamedTuple):
     """Everything that runs, wired together."""
 
     app: Starlette
+    sockets: SocketDoor | None
+    """None where no clients come in."""
     drain: Drain
     workers: Sequence[Worker]
     chores: Mapping[str, Chore]
@@ -229,7 +234,7 @@ async def assembled(
             presence=presence,
             revocations=revocations,
         )
-        routes = doors(
+        ways_in = doors(
             base,
             use_cases=use_cases,
             keys=keys,
@@ -239,10 +244,13 @@ async def assembled(
             revocations=revocations,
         )
         probes = _probes(base, store, scheduling, drain, revocations)
-        app = site([*(routes if duties.gateway else ()), *probes.routes()], allowed_origins=settings.allowed_origins)
+        app = site(
+            [*(ways_in.routes if duties.gateway else ()), *probes.routes()], allowed_origins=settings.allowed_origins
+        )
         try:
             all_chores = {**chores, "revocations": revocations.run}
-            yield Program(app, drain, scheduling.workers, all_chores, scheduling.restored, base.metrics)
+            sockets = ways_in.sockets if duties.gateway else None
+            yield Program(app, sockets, drain, scheduling.workers, all_chores, scheduling.restored, base.metrics)
         finally:
             await use_cases.acceptance.close()
 
@@ -288,11 +296,7 @@ async def serve(
                 program.app,
                 host=host,
                 port=port,
-                http_protocol=answer_guard(senders, stall, program.metrics),
-                socket_protocol=stall_guard(stall, program.metrics),
-                message_limit_bytes=settings.message_bytes,
-                ping_seconds=settings.ping_seconds,
-                pong_seconds=settings.pong_seconds,
+                http_protocol=answer_guard(senders, stall, program.metrics, _sockets(settings, program, stall)),
                 trusted_proxies=settings.trusted_proxies,
             )
             server = DrainingServer(config, partial(_drain, program, settings.drain_seconds))
@@ -322,6 +326,17 @@ def _uncollected() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+def _sockets(settings: Settings, program: Program, stall: StallLimits) -> Sockets:
+    terms = socket_terms(
+        program.metrics,
+        stall=stall,
+        message_limit_bytes=settings.message_bytes,
+        ping_seconds=settings.ping_seconds,
+        pong_seconds=settings.pong_seconds,
+    )
+    return Sockets(program.sockets, terms, trusted_proxies=settings.trusted_proxies)
 
 
 async def _restored(program: Program, server: DrainingServer) -> None:

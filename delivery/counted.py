@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, MutableMapping
-from typing import Any
 
 from prometheus_client import Counter
-from starlette.types import Send
 
 
 class TurnSum:
@@ -26,15 +23,3 @@ class TurnSum:
     def _tell(self) -> None:
         told, self._sum = self._sum, 0
         self._counter.inc(told)
-
-
-def counted(send: Send, sent_bytes: TurnSum) -> Send:
-    """As `send`, counting the bytes of messages' text; no coroutine of its own, since it is called for every one."""
-
-    def counting(message: MutableMapping[str, Any]) -> Awaitable[None]:
-        text = message.get("text")
-        if text is not None:
-            sent_bytes.add(len(text) if text.isascii() else len(text.encode()))
-        return send(message)
-
-    return counting

@@ -7,6 +7,8 @@ CoveyError
 │   │   ├── NotAcceptable       accept JSON
 │   │   ├── RequestTooSlow      send faster
 │   │   ├── BodyTooLarge        send less
+│   │   ├── NothingHere         ask at another path
+│   │   ├── VersionRefused      speak version 13 of WebSocket
 │   │   ├── UrlTooLong          put nothing into the URL
 │   │   ├── HeadTooLarge        send fewer or shorter headers
 │   │   └── MediaTypeUnsupported  send JSON
@@ -75,6 +77,19 @@ class NotAcceptable(BadRequest):
     """The `Accept` header rules out every form an answer can have."""
 
     status = 406
+
+
+class NothingHere(BadRequest):
+    """No door is at this path."""
+
+    code = ErrorCode.NOT_FOUND
+    status = 404
+
+
+class VersionRefused(BadRequest):
+    """A WebSocket of another version than RFC 6455's."""
+
+    status = 426
 
 
 class RequestTooSlow(BadRequest):

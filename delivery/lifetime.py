@@ -13,6 +13,7 @@ from delivery.caller import Caller
 from delivery.credentials import connection_token
 from delivery.endings import Ending
 from delivery.errors import TokenRefused
+from delivery.timers import Timers
 
 _LONGEST_SLEEP_SECONDS: Final = 300.0
 """A wall clock that was set while a socket waits for its end is noticed within this time."""
@@ -31,7 +32,9 @@ class LifetimeLimits(Struct, frozen=True, kw_only=True):
 class Living(Protocol):
     """A socket, as its lifetime sees it."""
 
-    async def end(self, ending: Ending, reason: str) -> None: ...
+    def close_socket(self, ending: Ending, reason: str) -> None:
+        """Close it; waits for nobody."""
+        ...
 
     def warn(self, expires_at: datetime) -> None:
         """Have the client told when its token ends; does not wait for it."""
@@ -43,25 +46,56 @@ class Living(Protocol):
         ...
 
 
-async def live(socket: Living, expires_at: datetime, *, limits: LifetimeLimits, clock: Clock) -> None:
-    """Wait for the end of the token or of patience, and end the socket.
+class Lifetime:
+    """Until the end of one token, or of patience; then it closes the socket.
 
     A token that is shorter than the warning's time is not warned of: its client has just got it.
     """
-    warn_in = _left(clock, expires_at) - limits.warning_seconds
-    warned = warn_in <= 0
-    while (left := _left(clock, expires_at)) > 0:
-        if not warned and left <= limits.warning_seconds:
-            warned = True
-            socket.warn(expires_at)
-        idle_since = socket.idle_since
-        idle_left = limits.idle_seconds if idle_since is None else idle_since + limits.idle_seconds - clock.monotonic()
-        if idle_left <= 0:
-            await socket.end(Ending.IDLE, "Nothing ran on this connection for long: connect again when it is needed.")
+
+    __slots__ = ("_clock", "_limits", "_socket", "_timer", "_timers", "_warned", "expires_at")
+
+    def __init__(
+        self, socket: Living, expires_at: datetime, *, limits: LifetimeLimits, clock: Clock, timers: Timers
+    ) -> None:
+        self._socket = socket
+        self._limits = limits
+        self._clock = clock
+        self._timers = timers
+        self.expires_at = expires_at
+        left = self._left()
+        self._warned = left <= limits.warning_seconds
+        self._timer = timers.after(self._until_next_look(left), self._look)
+
+    def stop(self) -> None:
+        """Another token took its place, or the socket was closed."""
+        self._timers.cancel(self._timer)
+
+    def _look(self) -> None:
+        left = self._left()
+        if left <= 0:
+            self._socket.close_socket(Ending.EXPIRED, "The token has ended: connect again with a new one.")
             return
-        until_warning = _LONGEST_SLEEP_SECONDS if warned else left - limits.warning_seconds
-        await clock.sleep(min(left, until_warning, idle_left, _LONGEST_SLEEP_SECONDS))
-    await socket.end(Ending.EXPIRED, "The token has ended: connect again with a new one.")
+        if not self._warned and left <= self._limits.warning_seconds:
+            self._warned = True
+            self._socket.warn(self.expires_at)
+        if self._patience() <= 0:
+            words = "Nothing ran on this connection for long: connect again when it is needed."
+            self._socket.close_socket(Ending.IDLE, words)
+            return
+        self._timer = self._timers.after(self._until_next_look(left), self._look)
+
+    def _until_next_look(self, left: float) -> float:
+        until_warning = _LONGEST_SLEEP_SECONDS if self._warned else left - self._limits.warning_seconds
+        return min(left, until_warning, self._patience(), _LONGEST_SLEEP_SECONDS)
+
+    def _patience(self) -> float:
+        idle_since = self._socket.idle_since
+        if idle_since is None:
+            return self._limits.idle_seconds
+        return idle_since + self._limits.idle_seconds - self._clock.monotonic()
+
+    def _left(self) -> float:
+        return (self.expires_at - self._clock.now()).total_seconds()
 
 
 def renewing_token(payload: Mapping[str, object] | None) -> str | None:
@@ -79,7 +113,3 @@ def check_renewal(present: Caller, renewed: Caller) -> None:
 
 def _identity(caller: Caller) -> tuple[object, ...]:
     return caller.tenant_id, caller.subject, caller.roles, caller.member_id
-
-
-def _left(clock: Clock, expires_at: datetime) -> float:
-    return (expires_at - clock.now()).total_seconds()

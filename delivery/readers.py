@@ -11,7 +11,8 @@ from starlette.types import Scope
 from bus.metrics import Metrics
 from delivery.arrivals import Arrivals
 from delivery.senders import SenderGuard, SenderLimits
-from delivery.stall import StallLimits
+from delivery.sockets import Sockets
+from delivery.stall import StallLimits, bound_buffers
 
 _HANG_UP: Final = "covey.hang_up"
 
@@ -29,10 +30,9 @@ class AnswerGuard(SenderGuard):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=self.stall.buffer_bytes)
-        raw = transport.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.stall.kernel_buffer_bytes)
+        bound_buffers(transport, self.stall)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
+            raw = transport.get_extra_info("socket")
             milliseconds = int(self.stall.write_deadline_seconds * 1000)
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
@@ -87,9 +87,9 @@ class AnswerGuard(SenderGuard):
         self.transport.abort()
 
 
-def answer_guard(senders: SenderLimits, stall: StallLimits, metrics: Metrics) -> type[AnswerGuard]:
+def answer_guard(senders: SenderLimits, stall: StallLimits, metrics: Metrics, sockets: Sockets) -> type[AnswerGuard]:
     """The protocol class for `uvicorn.Config(http=...)`, which takes a class and makes one object a connection."""
-    parts = {"limits": senders, "stall": stall, "metrics": metrics, "arrivals": Arrivals()}
+    parts = {"limits": senders, "stall": stall, "metrics": metrics, "arrivals": Arrivals(), "sockets": sockets}
     return type("AnswerGuard", (AnswerGuard,), parts)
 
 

@@ -13,8 +13,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bus.metrics import Metrics
 from delivery.arrivals import Arrivals
-from delivery.errors import BadRequest, HeadTooLarge, RequestRefused, RequestTooSlow, UrlTooLong
+from delivery.errors import BadRequest, HeadTooLarge, RequestRefused, RequestTooSlow, UrlTooLong, VersionRefused
 from delivery.payloads import refusal_entry
+from delivery.sockets import Sockets
 
 _LINGER_SECONDS: Final = 2.0
 """For a refused sender to read why; closing while its bytes still come in would take the answer from it."""
@@ -62,6 +63,7 @@ class SenderGuard(HttpToolsProtocol):
     limits: ClassVar[SenderLimits] = SenderLimits()
     metrics: ClassVar[Metrics]
     arrivals: ClassVar[Arrivals]
+    sockets: ClassVar[Sockets]
     _begun = False
     """Something has come, and was taken in its turn."""
     _part = _Part.NONE
@@ -143,8 +145,14 @@ class SenderGuard(HttpToolsProtocol):
         self._unfinished_bytes = 0
 
     def handle_websocket_upgrade(self) -> None:
+        try:
+            open_socket = self.sockets.take(self.url, self.headers, self.client)
+        except RequestRefused as refusal:
+            self._refuse(refusal)
+            return
         self._part = _Part.UPGRADED
-        super().handle_websocket_upgrade()
+        self.connections.discard(self)
+        open_socket(self.transport, self.connections)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's words, in place of which ours go)
         """Where uvicorn goes with what its parser, or one of the hooks above, did not take."""
@@ -221,6 +229,8 @@ def raw_answer(refusal: RequestRefused) -> bytes:
     head = (
         f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}\r\n"
         f"content-type: application/json; charset=utf-8\r\ncontent-length: {len(body)}\r\n"
-        "cache-control: no-store\r\nconnection: close\r\n\r\n"
+        "cache-control: no-store\r\nconnection: close\r\n"
     )
-    return head.encode() + body
+    if isinstance(refusal, VersionRefused):
+        head += "sec-websocket-version: 13\r\n"  # as RFC 6455, 4.4 wants
+    return f"{head}\r\n".encode() + body

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from uvicorn.server import HANDLED_SIGNALS
 
 from delivery.senders import SenderGuard
-from delivery.stall import StallGuard
+from delivery.websocket import WebSocket
 
 _GRACEFUL_SECONDS: Final = 10
 """After the drain, for HTTP answers under way; all of them take milliseconds."""
@@ -27,28 +27,18 @@ def server_config(
     host: str,
     port: int,
     http_protocol: type[SenderGuard],
-    socket_protocol: type[StallGuard],
-    message_limit_bytes: int = 64 * 1024,
-    ping_seconds: float = 20.0,
-    pong_seconds: float = 20.0,
     trusted_proxies: Sequence[str] = (),
 ) -> uvicorn.Config:
     """Settings for `DrainingServer`; the port 0 takes a free one.
 
-    Liveness is by WebSocket pings, which browsers and libraries answer by themselves; pings of graphql-transport-ws
-    would add nothing. `X-Forwarded-For` is believed of `trusted_proxies` alone. Deflate is off: it costs 38 KiB a
-    socket. URLs and addresses are not logged.
+    `X-Forwarded-For` is believed of `trusted_proxies` alone. URLs and addresses are not logged.
     """
     return uvicorn.Config(
         app,
         host=host,
         port=port,
         http=http_protocol,
-        ws=socket_protocol,
-        ws_max_size=message_limit_bytes,
-        ws_ping_interval=ping_seconds,
-        ws_ping_timeout=pong_seconds,
-        ws_per_message_deflate=False,
+        ws=WebSocket,  # so that uvicorn lets handshakes through to `http_protocol`, which has them taken over
         lifespan="off",  # everything is started before the server and ended after it
         log_config=None,
         log_level="warning",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -11,13 +10,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from delivery.errors import ErrorCode
 from delivery.payloads import error_entry
-
-GRAPHQL_PATH = "/graphql"
+from delivery.sockets import GRAPHQL_PATH, NOTHING_HERE
 
 
 class OperationsCors:
@@ -40,22 +38,9 @@ class OperationsCors:
         await (self._open if operates else self._app)(scope, receive, send)
 
 
-class Site(Starlette):
-    """Sockets go to their door directly: what is between would stay on the stack as long as they live, and be passed by
-    each frame."""
-
-    def __init__(self, *, routes: Sequence[BaseRoute], **options: Any) -> None:
-        super().__init__(routes=routes, **options)
-        self._sockets = {route.path: route.app for route in routes if isinstance(route, WebSocketRoute)}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        door = self._sockets.get(scope["path"]) if scope["type"] == "websocket" else None
-        await (super().__call__ if door is None else door)(scope, receive, send)
-
-
 def site(routes: Sequence[BaseRoute], *, allowed_origins: Sequence[str]) -> Starlette:
     """The application; paths are taken to the letter."""
-    app = Site(
+    app = Starlette(
         routes=routes,
         middleware=[Middleware(OperationsCors, allowed_origins=allowed_origins)],
         exception_handlers={404: _not_found},
@@ -66,5 +51,5 @@ def site(routes: Sequence[BaseRoute], *, allowed_origins: Sequence[str]) -> Star
 
 
 async def _not_found(_: Request, __: Exception) -> Response:
-    entry = error_entry(ErrorCode.NOT_FOUND, f"There is nothing at this path: GraphQL is at `{GRAPHQL_PATH}`.")
+    entry = error_entry(ErrorCode.NOT_FOUND, NOTHING_HERE)
     return Response(msgspec.json.encode({"errors": [entry]}), 404, media_type="application/json")

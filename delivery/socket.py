@@ -1,33 +1,24 @@
-"""The socket door: graphql-transport-ws on Strawberry's handler."""
+"""The socket door: graphql-transport-ws, from the handshake to the end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
 from typing import Any, assert_never, cast
 
 import msgspec
-from graphql import GraphQLFormattedError
-from starlette.types import Receive, Scope, Send
-from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.schema.base import BaseSchema
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
-from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
-    CompleteMessage,
-    ErrorMessage,
-)
 from strawberry.types.execution import ExecutionResult
 
 from delivery.caller import Caller
 from delivery.connections import Connection
-from delivery.counted import TurnSum, counted
+from delivery.counted import TurnSum
 from delivery.endings import Ending
 from delivery.errors import BadRequest, Crowded, MessageMalformed, RateLimited
-from delivery.frames import Frames
+from delivery.handshake import Handshake
 from delivery.messages import (
     SUBPROTOCOL,
     ClientMessage,
@@ -37,137 +28,178 @@ from delivery.messages import (
     Pong,
     Subscribe,
     Unanswerable,
+    read_message,
 )
 from delivery.payloads import Payloads, is_request_error, refusal_entry
 from delivery.request import GraphQLRequest
 from delivery.session import Session, SessionDoor
+from delivery.websocket import SocketGone, WebSocket
 
 
 @dataclass(frozen=True, kw_only=True)
 class SocketDoor(SessionDoor):
-    """An ASGI application for `/graphql` over WebSocket.
+    """`/graphql` over WebSocket.
 
     Any Origin is let in: who calls is told by a token inside a message, which no other site's page can send; there are
     no cookies that a browser would add by itself.
     """
 
     schema: BaseSchema
-    context_factory: Callable[[Caller], object]
     payloads: Payloads
     init_timeout_seconds: float = 10.0
     max_subscriptions: int = 100
     """Running operations of one socket, queries and mutations among them."""
 
     @cached_property
-    def sent_bytes(self) -> TurnSum:
-        return TurnSum(self.metrics.bytes.labels(door="socket"))
-
-    @cached_property
     def delivered(self) -> TurnSum:
         """Items, of all sockets."""
         return TurnSum(self.metrics.deliveries.labels(door="socket"))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()  # websocket.connect
-        spoken = SUBPROTOCOL in scope["subprotocols"]
-        with contextlib.suppress(Crowded):  # told after its init: no handshake is refused
-            async with self.handshakes.place():
-                pass
-        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if spoken else None})
-        frames = Frames(receive, counted(send, self.sent_bytes), self.metrics)
-        if not spoken:
-            await frames.end(Ending.SUBPROTOCOL, f"Subprotocol not acceptable: use {SUBPROTOCOL}")
-            return
-        conversation = Conversation(self, frames)
-        client = scope.get("client")
-        crowded_out = self.connections.open(conversation, client[0] if client else None)
-        try:
-            if crowded_out is not None:
-                conversation.take_the_place_of(crowded_out)
-            await conversation.handle()
-        finally:
-            self.connections.close(conversation)
+    @cached_property
+    def running(self) -> Any:
+        """How many operations run on all sockets."""
+        return self.metrics.subscriptions.labels("socket")
+
+    def come(self, socket: WebSocket, handshake: Handshake, address: str | None) -> None:
+        """Accept a handshake, in its turn; no handshake is refused. `address` is the client's."""
+        conversation = Conversation(self, socket)
+        if self.handshakes.free:
+            conversation.open(handshake, address)
+        else:
+            conversation.open_in_turn(handshake, address)
 
 
-class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
-    """One socket from its handshake to its end. Owns the tasks of its operations and of its two timers."""
+class Conversation:
+    """One socket from its handshake to its end. Owns the tasks that run for it; while it hears nothing and nothing
+    was asked there are none."""
 
-    def __init__(self, door: SocketDoor, frames: Frames) -> None:
-        super().__init__(
-            view=cast("Any", None),  # Strawberry's HTTP part, of which only hooks replaced here would make use
-            websocket=frames,
-            context=None,
-            root_value=None,
-            schema=door.schema,
-            connection_init_wait_timeout=timedelta(seconds=door.init_timeout_seconds),
-        )
+    __slots__ = ("_door", "_handling", "_init_timer", "_operations", "_session", "_socket", "_tasks", "_unhandled")
+
+    def __init__(self, door: SocketDoor, socket: WebSocket) -> None:
         self._door = door
-        self._frames = frames
+        self._socket = socket
+        self._session = Session(door, self)
+        self._operations: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._session = Session(door, self, frames)
-        self._running = door.metrics.subscriptions.labels("socket")
+        self._unhandled: list[str | bytes] = []
+        """Few: reading pauses while there are any."""
+        self._handling = False
+        self._init_timer = door.timers.after(door.init_timeout_seconds, self._init_missing)
 
-    async def end(self, ending: Ending, reason: str) -> None:
-        """Close the socket; its operations end at once, also where the reader is too slow to hear of it."""
-        if not self._frames.closed:
-            for operation_id in list(self.operations):
-                await self.cleanup_operation(operation_id)
-            await self._frames.end(ending, reason)
+    def open(self, handshake: Handshake, address: str | None) -> None:
+        """Accept the handshake."""
+        spoken = SUBPROTOCOL in handshake.subprotocols
+        self._socket.open(handshake.accepted(SUBPROTOCOL if spoken else None), self)
+        if not spoken:
+            self.close(Ending.SUBPROTOCOL, f"Subprotocol not acceptable: use {SUBPROTOCOL}")
+            return
+        crowded_out = self._door.connections.open(self, address)
+        if crowded_out is not None:
+            self.start(_crowd_out(crowded_out), "socket crowding out")
 
-    def take_the_place_of(self, other: Connection) -> None:
-        """Have the other closed, without waiting for a peer that may not read."""
-        words = "This instance has all the sockets it takes: try again."
-        self.start(other.end(Ending.TRY_LATER, words), "socket crowding out")
+    def open_in_turn(self, handshake: Handshake, address: str | None) -> None:
+        """The same when those that came before have had their turns."""
+        self._socket.await_opening(self)
+        self.start(self._open_in_turn(handshake, address), "socket handshake")
 
-    async def handle(self) -> None:
-        """Talk until either side closes. Never raises: what nobody expected closes with 4500."""
-        init_timeout = self.start(self._wait_for_init(), "socket init timeout")
-        try:
-            async with contextlib.aclosing(self._frames.iter_json()) as messages:
-                async for message in messages:
-                    await self.handle_message(message)
-                    if self.connection_init_received:
-                        init_timeout.cancel()
-                    del message  # a document; not held while the next message is waited for
-        except MessageMalformed as error:
-            await self.end(Ending.MALFORMED, str(error))
-        except WebSocketDisconnected:
-            pass
-        except Exception as error:
-            self._door.payloads.internal("socket", error)
-            await self.end(Ending.INTERNAL, "Internal server error")
-        finally:
-            await self.shutdown()
+    async def _open_in_turn(self, handshake: Handshake, address: str | None) -> None:
+        with contextlib.suppress(Crowded):  # told after its init
+            async with self._door.handshakes.place():
+                pass
+        self.open(handshake, address)
+
+    # What a session, the registry and the rest of the process see of a socket:
+
+    @property
+    def closed(self) -> bool:
+        """See SessionSocket."""
+        return self._socket.closed
+
+    async def say(self, message: object) -> None:
+        """See SessionSocket."""
+        await self._socket.send(msgspec.json.encode(message))
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """See SessionSocket."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
 
-    async def _wait_for_init(self) -> None:
-        await self._door.clock.sleep(self._door.init_timeout_seconds)
-        if not self.connection_init_received:  # else it is we who are slow
-            await self.end(Ending.INIT_TIMEOUT, "Connection initialisation timeout")
+    def close(self, ending: Ending, reason: str) -> None:
+        """See SessionSocket."""
+        if self._socket.closed:
+            return
+        self._door.metrics.closes.labels(cause=ending.cause).inc()
+        self._stop()
+        self._socket.close(ending.code, reason)
 
-    async def shutdown(self) -> None:
-        """Cancel and await every task of this socket."""
-        await super().shutdown()
-        tasks = list(self._tasks)
-        for task in tasks:
-            if not task.cancelling():  # a second cancellation would break into the cleaning up after the first
-                task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+    async def end(self, ending: Ending, reason: str) -> None:
+        """See Connection. Waits for nobody."""
+        self.close(ending, reason)
 
-    async def handle_message(self, message: ClientMessage) -> None:  # type: ignore[override]  # ours are checked values
+    # What the socket tells:
+
+    def hear(self, message: str | bytes) -> None:
+        """See Listener. Each is handled behind those before it."""
+        self._unhandled.append(message)
+        if self._handling:
+            self._socket.pause_reading()
+        else:
+            self._handling = True
+            self.start(self._handle(), "socket messages")
+
+    def leave(self) -> None:
+        """See Listener."""
+        self._stop()
+        self._door.connections.close(self)
+        for task in self._tasks:
+            task.cancel()
+        if not self._tasks:
+            self._socket.done()
+
+    def _stop(self) -> None:
+        """Its operations end at once, also where the reader is too slow to hear of it."""
+        self._door.timers.cancel(self._init_timer)
+        self._session.close()
+        for operation_id in list(self._operations):
+            self._complete(operation_id)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not self._tasks and self._socket.left:
+            self._socket.done()
+
+    def _init_missing(self) -> None:
+        if not self._session.begun:  # else it is we who are slow
+            self.close(Ending.INIT_TIMEOUT, "Connection initialisation timeout")
+
+    async def _handle(self) -> None:
+        """Never raises: what nobody expected closes with 4500."""
+        try:
+            while self._unhandled and not self._socket.closed:
+                await self._answer(_read(self._unhandled.pop(0)))
+        except MessageMalformed as error:
+            self.close(Ending.MALFORMED, str(error))
+        except SocketGone:
+            pass
+        except Exception as error:
+            self._door.payloads.internal("socket", error)
+            self.close(Ending.INTERNAL, "Internal server error")
+        finally:
+            self._handling = False
+            self._socket.resume_reading()
+
+    async def _answer(self, message: ClientMessage) -> None:
         if self._session.turned_away and not isinstance(message, Ping):
             return
         match message:
             case ConnectionInit():
-                await self._init(message)
+                if self._session.begun:
+                    self.close(Ending.TOO_MANY_INITS, "Too many initialisation requests")
+                    return
+                self._door.timers.cancel(self._init_timer)
+                await self._session.begin(message)
             case Ping():
                 await self._session.answer(message)
             case Pong():
@@ -177,88 +209,100 @@ class Conversation(BaseGraphQLTransportWSHandler[Any, None]):
             case Unanswerable():
                 await self._subscribe(message.id, BadRequest(message.reason))
             case Complete():
-                await self.cleanup_operation(message.id)
+                self._complete(message.id)
             case _:
                 assert_never(message)
 
-    async def _init(self, message: ConnectionInit) -> None:
-        if self.connection_init_received:
-            await self.end(Ending.TOO_MANY_INITS, "Too many initialisation requests")
-            return
-        self.connection_init_received = True
-        self.connection_acknowledged = await self._session.begin(message)
-        if self._session.caller is not None:
-            self.context = self._door.context_factory(self._session.caller)
-
     async def _subscribe(self, operation_id: str, request: GraphQLRequest | BadRequest) -> None:
-        caller = self._session.caller
-        if caller is None or not self.connection_acknowledged:
-            await self.end(Ending.NOT_ACKNOWLEDGED, "Unauthorized")
+        caller, context = self._session.caller, self._session.context
+        if caller is None:
+            self.close(Ending.NOT_ACKNOWLEDGED, "Unauthorized")
             return
-        if operation_id in self.operations:
-            await self.end(Ending.SUBSCRIBER_EXISTS, f"Subscriber for {operation_id} already exists")
+        if operation_id in self._operations:
+            self.close(Ending.SUBSCRIBER_EXISTS, f"Subscriber for {operation_id} already exists")
             return
         try:
             self._check_limits(caller)
             if isinstance(request, BadRequest):
                 raise request
         except (RateLimited, BadRequest) as refusal:
-            await self._frames.send_json({"id": operation_id, "type": "error", "payload": [refusal_entry(refusal)]})
+            await self._refuse(operation_id, [refusal_entry(refusal)])
             return
-        operation = Operation(
-            self, operation_id, cast("str", request.document), request.variables, request.operation_name
-        )
-        operation.task = self.start(self.run_operation(operation), "socket operation")
-        self.operations[operation_id] = operation
-        self._running.inc()
+        self._operations[operation_id] = self.start(self._operate(operation_id, request, context), "socket operation")
+        self._door.running.inc()
         self._session.operation_began()
-        operation.task.add_done_callback(self._operation_ended)
+        self._operations[operation_id].add_done_callback(self._operation_ended)
 
     def _operation_ended(self, _: asyncio.Task[None]) -> None:
-        self._running.dec()
+        self._door.running.dec()
         self._session.operation_ended()
 
     def _check_limits(self, caller: Caller) -> None:
-        if len(self.operations) >= self._door.max_subscriptions:
+        if len(self._operations) >= self._door.max_subscriptions:
             self._door.metrics.refusals.labels("subscriptions").inc()
             raise RateLimited(f"A socket may run {self._door.max_subscriptions} operations at once: end one first.")
         self._door.rates.take(caller)
 
-    async def run_operation(self, operation: Operation[Any, None]) -> None:
-        """The operation's task. Its errors reach the client under its id; the socket stays."""
+    def _complete(self, operation_id: str) -> None:
+        task = self._operations.pop(operation_id, None)
+        if task is not None:
+            task.cancel()
+
+    async def _operate(self, operation_id: str, request: GraphQLRequest, context: object) -> None:
+        """An operation's task. Its errors reach the client under its id; the socket stays."""
+        door = self._door
         try:
-            await self._run(operation)
-        except WebSocketDisconnected:
+            results = await door.schema.stream(
+                cast("str", request.document),
+                variable_values=request.variables,
+                context_value=context,
+                operation_name=request.operation_name,
+            )
+            del request  # a document, which others have too; a subscription may run for hours
+            errors = await self._tell(operation_id, cast("AsyncGenerator[ExecutionResult, None]", results))
+            self._forget(operation_id)  # before its last word, behind which the id may come again
+            if errors is None:
+                await self.say({"id": operation_id, "type": "complete"})
+            else:
+                await self._refuse(operation_id, errors)
+        except SocketGone:
             pass
         except Exception as error:
-            entry = self._door.payloads.internal("socket", error)
-            with contextlib.suppress(WebSocketDisconnected):
-                await _refuse(operation, [entry])
+            entry = door.payloads.internal("socket", error)
+            self._forget(operation_id)
+            with contextlib.suppress(SocketGone):
+                await self._refuse(operation_id, [entry])
         finally:
-            if self.operations.get(operation.id) is operation:
-                del self.operations[operation.id]
+            self._forget(operation_id)
 
-    async def _run(self, operation: Operation[Any, None]) -> None:
-        results = await self.schema.stream(
-            operation.query,
-            variable_values=operation.variables,
-            context_value=self.context,
-            operation_name=operation.operation_name,
-        )
-        payloads, send, delivered = self._door.payloads, self._frames.send_text, self._door.delivered
-        operation.query = ""  # read; and other subscriptions' are the same
-        head = b'{"id":%s,"type":"next","payload":' % msgspec.json.encode(operation.id)
+    async def _tell(
+        self, operation_id: str, results: AsyncGenerator[ExecutionResult, None]
+    ) -> list[dict[str, object]] | None:
+        """Send what comes until it ends; or give the errors with which the operation was refused, or broke off."""
+        payloads, send, delivered = self._door.payloads, self._socket.send, self._door.delivered
+        head = b'{"id":%s,"type":"next","payload":' % msgspec.json.encode(operation_id)
         async with contextlib.aclosing(results):
-            async for each in results:
-                result = cast("ExecutionResult", each)  # incremental delivery, the other kind, is not switched on
+            async for result in results:
                 if is_request_error(result):
-                    await _refuse(operation, payloads.payload(result)["errors"])
-                    return
+                    return cast("list[dict[str, object]]", payloads.payload(result)["errors"])
                 await send(b"%s%s}" % (head, payloads.encoded(result)))
                 delivered.add()
-        await operation.send_operation_message(CompleteMessage(id=operation.id, type="complete"))
+        return None
+
+    def _forget(self, operation_id: str) -> None:
+        """Unless the id is another operation's already."""
+        if self._operations.get(operation_id) is asyncio.current_task():
+            del self._operations[operation_id]
+
+    async def _refuse(self, operation_id: str, errors: list[dict[str, object]]) -> None:
+        await self.say({"id": operation_id, "type": "error", "payload": errors})
 
 
-async def _refuse(operation: Operation[Any, None], errors: list[dict[str, object]]) -> None:
-    payload = cast("list[GraphQLFormattedError]", errors)
-    await operation.send_operation_message(ErrorMessage(id=operation.id, type="error", payload=payload))
+def _read(message: str | bytes) -> ClientMessage:
+    if isinstance(message, bytes):
+        raise MessageMalformed("Malformed message: binary")
+    return read_message(message)
+
+
+async def _crowd_out(other: Connection) -> None:
+    await other.end(Ending.TRY_LATER, "This instance has all the sockets it takes: try again.")

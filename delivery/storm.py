@@ -28,6 +28,11 @@ class Gate:
     def waiting(self) -> int:
         return len(self._queue)
 
+    @property
+    def free(self) -> bool:
+        """Whether one would get a place at once."""
+        return self._free > 0 and not self._queue
+
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Wait for one's turn, and hold a place while within. Raises Crowded, at once, where too many wait."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route
 
 from bus.clock import Clock
 from bus.ids import MemberId, TenantId, random_id
@@ -26,8 +26,10 @@ from delivery.rates import Rates
 from delivery.resumable import Subscriptions
 from delivery.revocation import Revocations
 from delivery.socket import SocketDoor
+from delivery.sockets import GRAPHQL_PATH
 from delivery.storm import Gate
 from delivery.streams import Streams
+from delivery.timers import Timers
 from delivery.tokens import TokenVerifier
 from resolvers.use_cases import UseCases
 from schema.context import Context
@@ -47,6 +49,13 @@ class Keys(NamedTuple):
 
     source: KeySource
     development: DevelopmentKey | None
+
+
+class Doors(NamedTuple):
+    """Where clients come in: over HTTP, and over WebSocket."""
+
+    routes: Sequence[BaseRoute]
+    sockets: SocketDoor
 
 
 @asynccontextmanager
@@ -77,7 +86,7 @@ def doors(
     connections: Connections,
     drain: Drain,
     revocations: Revocations,
-) -> list[BaseRoute]:
+) -> Doors:
     """`/graphql` over HTTP and WebSocket, and GraphiQL where tokens may be minted."""
     settings, clock, metrics = base.settings, base.clock, base.metrics
     payloads = Payloads(metrics=metrics, new_id=random_id)
@@ -139,6 +148,7 @@ def doors(
         payloads=payloads,
         metrics=metrics,
         clock=clock,
+        timers=Timers(clock),
         init_timeout_seconds=settings.connection_init_seconds,
         max_subscriptions=settings.max_subscriptions_per_connection,
         lifetime=LifetimeLimits(warning_seconds=settings.expiry_warning_seconds, idle_seconds=settings.idle_seconds),
@@ -146,8 +156,8 @@ def doors(
         random=base.random,
         come_back_seconds=settings.come_back_seconds,
     )
-    doors: list[BaseRoute] = [Route("/graphql", http_door), WebSocketRoute("/graphql", socket_door)]
-    return doors if page is None else [page.route, *doors]
+    route = Route(GRAPHQL_PATH, http_door)
+    return Doors([route] if page is None else [page.route, route], socket_door)
 
 
 def _graphiql(key: DevelopmentKey, settings: Settings, clock: Clock) -> GraphiqlPage:

@@ -17,49 +17,72 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import uvicorn
 import uvloop
-from starlette.types import Receive, Scope, Send
 
 from bus.metrics import Metrics
+from delivery.handshake import Handshake
 from delivery.readers import answer_guard
 from delivery.senders import SenderLimits
 from delivery.server import server_config
-from delivery.stall import StallLimits, stall_guard
+from delivery.site import site
+from delivery.sockets import Sockets
+from delivery.stall import StallLimits
+from delivery.websocket import SocketGone, WebSocket, socket_terms
 
 _LARGEST_CASE_BYTES: Final = 16 * 1024 * 1024
 _BEHAVIOURS: Final = ("behavior", "behaviorClose")
 
 
-async def echo(scope: Scope, receive: Receive, send: Send) -> None:
-    """An ASGI application that sends every message back."""
-    assert scope["type"] == "websocket"
-    await receive()
-    await send({"type": "websocket.accept"})
-    while (message := await receive())["type"] == "websocket.receive":
-        content = {key: message[key] for key in ("text", "bytes") if message.get(key) is not None}
-        await send({"type": "websocket.send", **content})
+class Echo:
+    """Sends every message back, in order."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._heard: list[str | bytes] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    def hear(self, message: str | bytes) -> None:
+        self._heard.append(message)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send())
+
+    def leave(self) -> None:
+        self._socket.done()
+
+    async def _send(self) -> None:
+        with suppress(SocketGone):
+            while self._heard:
+                message = self._heard.pop(0)
+                await (self._socket.send_binary(message) if isinstance(message, bytes) else self._text(message))
+        self._sending = None
+
+    async def _text(self, message: str) -> None:
+        await self._socket.send(message.encode())
+
+
+class EchoDoor:
+    """Lets everybody in."""
+
+    def come(self, socket: WebSocket, handshake: Handshake, address: str | None) -> None:
+        socket.open(handshake.accepted(None), Echo(socket))
 
 
 def _config() -> uvicorn.Config:
     metrics, stall = Metrics(), StallLimits()
-    return server_config(
-        echo,
-        host="127.0.0.1",
-        port=0,
-        http_protocol=answer_guard(SenderLimits(), stall, metrics),
-        socket_protocol=stall_guard(stall, metrics),
-        message_limit_bytes=_LARGEST_CASE_BYTES + 1,
-    )
+    sockets = Sockets(EchoDoor(), socket_terms(metrics, stall=stall, message_limit_bytes=_LARGEST_CASE_BYTES + 1))
+    guard = answer_guard(SenderLimits(), stall, metrics, sockets)
+    return server_config(site([], allowed_origins=[]), host="127.0.0.1", port=0, http_protocol=guard)
 
 
 def _spec(port: int, folder: Path) -> dict[str, object]:
     return {
         "outdir": str(folder),
-        "servers": [{"agent": "covey", "url": f"ws://127.0.0.1:{port}/"}],
+        "servers": [{"agent": "covey", "url": f"ws://127.0.0.1:{port}/graphql"}],
         "cases": ["*"],
         "exclude-cases": ["12.*", "13.*"],  # compression, which is off
         "exclude-agent-cases": {},

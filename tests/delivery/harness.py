@@ -16,7 +16,7 @@ import pytest
 import strawberry
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
 from starlette.types import ASGIApp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -39,10 +39,13 @@ from delivery.senders import SenderLimits
 from delivery.server import server_config
 from delivery.site import site
 from delivery.socket import SocketDoor
-from delivery.stall import StallGuard, StallLimits, stall_guard
+from delivery.sockets import Sockets
+from delivery.stall import StallLimits
 from delivery.storm import Gate
 from delivery.streams import Streams
+from delivery.timers import Timers
 from delivery.tokens import TokenVerifier
+from delivery.websocket import socket_terms
 from tests.delivery.issued import KEY, member_token
 from tests.delivery.manual_clock import ManualClock
 from tests.delivery.sample_schema import SCHEMA
@@ -95,7 +98,6 @@ class Harness:
     senders: SenderLimits = field(default_factory=SenderLimits)
     body_seconds: float = 20.0
     stall: StallLimits = field(default_factory=StallLimits)
-    protocol: type[StallGuard] | None = None
     page: ASGIApp | None = None
     schema: strawberry.Schema = SCHEMA
     context_factory: Callable[[Caller], object] = field(default=lambda caller: caller)
@@ -156,7 +158,10 @@ class Harness:
             body_seconds=self.body_seconds,
             page=self.page,
         )
-        socket = SocketDoor(
+        return site([Route("/graphql", http)], allowed_origins=["*"])
+
+    def sockets(self) -> Sockets:
+        door = SocketDoor(
             schema=self.schema,
             verifier=self.verifier,
             rates=self.rates,
@@ -166,23 +171,24 @@ class Harness:
             payloads=self.payloads,
             metrics=self.metrics,
             clock=self.clock,
+            timers=Timers(self.clock),
             max_subscriptions=self.max_subscriptions,
             lifetime=self.lifetime,
             handshakes=self.handshakes,
             random=Random(7),
             come_back_seconds=self.come_back_seconds,
         )
-        return site([Route("/graphql", http), WebSocketRoute("/graphql", socket)], allowed_origins=["*"])
+        terms = socket_terms(
+            self.metrics, stall=self.stall, ping_seconds=self.ping_seconds, pong_seconds=self.ping_seconds
+        )
+        return Sockets(door, terms, trusted_proxies=self.trusted_proxies)
 
     def config(self) -> uvicorn.Config:
         return server_config(
             self.app(),
             host="127.0.0.1",
             port=0,
-            http_protocol=answer_guard(self.senders, self.stall, self.metrics),
-            socket_protocol=self.protocol or stall_guard(self.stall, self.metrics),
-            ping_seconds=self.ping_seconds,
-            pong_seconds=self.ping_seconds,
+            http_protocol=answer_guard(self.senders, self.stall, self.metrics, self.sockets()),
             trusted_proxies=self.trusted_proxies,
         )
 

@@ -246,12 +246,33 @@ async def test_a_handshake_with_a_body_is_400(more: bytes) -> None:
     assert status == 400
 
 
-async def test_a_handshake_that_the_socket_protocol_cannot_read_is_400() -> None:
-    more = b"X-Long: " + b"a" * 9_000 + b"\r\n"
+KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "instead", "status"),
+    [
+        (KEY, b"", 400),
+        (KEY, KEY + KEY, 400),
+        (KEY, b"Sec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\n", 400),
+        (KEY, b"Sec-WebSocket-Key: no base64!\r\n", 400),
+        (b"Version: 13", b"Version: 8", 426),
+        (b"Sec-WebSocket-Version: 13\r\n", b"", 426),
+    ],
+    ids=["no key", "two keys", "a short key", "no base64", "another version", "no version"],
+)
+async def test_a_handshake_that_is_none_is_told_why(given: bytes, instead: bytes, status: int) -> None:
+    sent = b"GET /graphql HTTP/1.1\r\nHost: covey\r\n" + UPGRADE.replace(given, instead) + b"\r\n"
     async with Harness().serving() as harness:
-        sent = b"GET /graphql HTTP/1.1\r\nHost: covey\r\n" + UPGRADE + more + b"\r\n"
-        status, message = await exchange(harness, sent)
-    assert (status, "WebSocket handshake" in message) == (400, True)
+        found, message = await exchange(harness, sent)
+    assert (found, "Sec-WebSocket" in message) == (status, True)
+
+
+async def test_a_handshake_of_another_version_is_told_which_is_spoken() -> None:
+    upgrade = UPGRADE.replace(b"Version: 13", b"Version: 8")
+    async with Harness().serving() as harness, raw(harness) as (reader, writer):
+        writer.write(b"GET /graphql HTTP/1.1\r\nHost: covey\r\n" + upgrade + b"\r\n")
+        assert b"sec-websocket-version: 13\r\n" in await rest_of(reader)
 
 
 async def test_connections_over_the_ceiling_are_dropped_and_places_come_free() -> None:

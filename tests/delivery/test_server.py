@@ -6,8 +6,6 @@ import asyncio
 import signal
 
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Route, WebSocketRoute
 
 from delivery.server import DrainingServer
 from tests.delivery.harness import Harness, door_tasks, eventually, http_client, until_stalled
@@ -74,10 +72,3 @@ async def test_a_real_signal_stops_the_server_and_not_the_process() -> None:
     await serving
     assert harness.drain.active
     assert signal.getsignal(signal.SIGTERM) == before
-
-
-def test_the_doors_take_the_place_of_strawberrys_own_view() -> None:
-    http, socket = Harness().app().routes
-    assert isinstance(http, Route)
-    assert isinstance(socket, WebSocketRoute)
-    assert isinstance(Harness().app(), Starlette)

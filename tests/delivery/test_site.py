@@ -44,4 +44,4 @@ async def test_a_socket_at_another_path_is_refused(served: Harness) -> None:
     with pytest.raises(InvalidStatus) as refused:
         async with connect(f"{served.socket_url}/", proxy=None):
             pass
-    assert refused.value.response.status_code == 403
+    assert refused.value.response.status_code == 404

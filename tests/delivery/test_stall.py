@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from asyncio.transports import BaseTransport
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+import pytest
 
 from bus.metrics import Metrics
-from delivery.stall import StallGuard, StallLimits, stall_guard
+from delivery.framing import Ping
+from delivery.stall import StallLimits
+from delivery.websocket import WebSocket
 from tests.delivery.harness import Harness, Talk, door_tasks, eventually, until_stalled
 from tests.delivery.issued import member_token
 from tests.delivery.sample_schema import ended
@@ -20,16 +21,17 @@ PATIENT = StallLimits(write_deadline_seconds=600, buffer_bytes=16 * 1024, kernel
 LIMITS = StallLimits(write_deadline_seconds=0.3, buffer_bytes=16 * 1024, kernel_buffer_bytes=16 * 1024)
 
 
-def measured(limits: StallLimits, metrics: Metrics) -> tuple[type[StallGuard], list[int]]:
-    """The guard, and how much its transports held after each write."""
+def measure(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How much transports hold after each write."""
     held: list[int] = []
+    uncork = WebSocket._uncork
 
-    class Measured(stall_guard(limits, metrics)):  # type: ignore[misc]  # a class made by a call
-        async def send(self, message: object) -> None:
-            await super().send(message)
-            held.append(self.transport.get_write_buffer_size())
+    def measuring(socket: WebSocket) -> None:
+        uncork(socket)
+        held.append(socket._transport.get_write_buffer_size())
 
-    return Measured, held
+    monkeypatch.setattr(WebSocket, "_uncork", measuring)
+    return held
 
 
 async def flood(talk: Talk, operations: int = 1) -> None:
@@ -38,10 +40,11 @@ async def flood(talk: Talk, operations: int = 1) -> None:
         await talk.subscribe(str(number), f"subscription {{ firehose(size: {FRAME_BYTES}) }}")
 
 
-async def test_a_stalled_reader_is_cut_off_within_its_deadline_and_its_memory_is_bounded() -> None:
-    metrics = Metrics()
-    protocol, held = measured(LIMITS, metrics)
-    async with Harness(metrics=metrics, protocol=protocol).serving() as harness:
+async def test_a_stalled_reader_is_cut_off_within_its_deadline_and_its_memory_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = measure(monkeypatch)
+    async with Harness(stall=LIMITS).serving() as harness:
         async with harness.member() as stalled, harness.member(member_token("m-2")) as other:
             await flood(stalled, operations=5)
             await eventually(lambda: held and max(held) > LIMITS.buffer_bytes)
@@ -69,24 +72,39 @@ async def test_a_token_that_ends_while_its_socket_stalls_ends_the_streams_at_onc
             talk.connection.transport.abort()
 
 
-async def test_a_reader_that_goes_on_in_time_is_not_cut_off() -> None:
-    guards: list[StallGuard] = []
-    metrics = Metrics()
+async def test_a_reader_that_goes_on_in_time_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    sockets: set[WebSocket] = set()
+    pause = WebSocket.pause_writing
 
-    class Kept(stall_guard(PATIENT, metrics)):  # type: ignore[misc]  # a class made by a call
-        def connection_made(self, transport: BaseTransport) -> None:
-            super().connection_made(transport)
-            guards.append(self)
+    def pausing(socket: WebSocket) -> None:
+        pause(socket)
+        sockets.add(socket)
 
-    async with Harness(metrics=metrics, protocol=Kept).serving() as harness, harness.member() as talk:
+    monkeypatch.setattr(WebSocket, "pause_writing", pausing)
+    async with Harness(stall=PATIENT).serving() as harness, harness.member() as talk:
         await flood(talk)
         await until_stalled(harness)
-        assert _has_deadline(guards[0])
+        (socket,) = sockets
+        assert _has_deadline(socket)
         talk.connection.transport.resume_reading()
         await talk.send({"type": "complete", "id": "0"})
         assert await talk.alive()
-        assert not _has_deadline(guards[0])
+        assert not _has_deadline(socket)
         assert harness.closes("stalled") == 0
+
+
+async def test_a_reader_that_is_slow_gets_no_pongs_that_it_does_not_read() -> None:
+    async with Harness(stall=PATIENT).serving() as harness, harness.member() as talk:
+        await flood(talk)
+        await until_stalled(harness)
+        (conversation,) = harness.connections.admitted()
+        socket = conversation._socket  # type: ignore[attr-defined]
+        before = socket._transport.get_write_buffer_size()
+        for _ in range(100):
+            socket._take(Ping(b"x" * 125))
+        socket._uncork()
+        assert socket._transport.get_write_buffer_size() == before
+        talk.connection.transport.abort()
 
 
 async def test_a_closed_socket_whose_peer_reads_nothing_is_dropped_at_the_deadline() -> None:
@@ -120,11 +138,5 @@ async def test_a_peer_that_answers_no_ping_is_dropped() -> None:
         await eventually(lambda: len(harness.connections) == 0)
 
 
-def test_the_guard_still_is_the_servers_own_protocol() -> None:
-    assert issubclass(StallGuard, WebSocketsSansIOProtocol)
-    for hook in ("pause_writing", "resume_writing", "on_task_complete", "keepalive_timeout", "connection_lost"):
-        assert hasattr(WebSocketsSansIOProtocol, hook)
-
-
-def _has_deadline(guard: StallGuard) -> bool:
-    return guard._deadline is not None
+def _has_deadline(socket: WebSocket) -> bool:
+    return socket._deadline is not None
