@@ -82,7 +82,7 @@ async def test_a_worker_ends_its_calls_or_hands_them_over(tmp_path: Path, kafka_
         stats = await together.stats()
         told = await truth(kafka_address, together.prefix)
     assert told.endings[long] == 1
-    assert told.states[long].attempt == 2
+    assert told.states[long].attempt >= 2  # more where the machine was so slow that a lease was too short to begin
     assert stats["max_in_flight"] <= 15
 
 
