@@ -53,7 +53,7 @@ async def test_workers_join_and_another_leaves_in_the_middle_of_fifteen_long_cal
     assert {request_id: items[-1]["type"] for request_id, items in seen.items()} == dict.fromkeys(requests, "COMPLETED")
     assert {request_id: told.endings[request_id] for request_id in requests} == dict.fromkeys(requests, 1)
     assert [request_id for request_id, items in seen.items() if not told.agrees(request_id, items)] == []
-    assert max(state.attempt for state in told.states.values()) == 2  # some calls were handed over
+    assert max(state.attempt for state in told.states.values()) >= 2  # some calls were handed over
 
 
 async def calls_begun(together: Cluster) -> None:
