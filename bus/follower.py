@@ -43,6 +43,8 @@ class Follower:
     and whenever the stream was idle, the log is read again: so a loss anywhere in the fan-out heals by itself.
     """
 
+    __slots__ = ("_checking", "_idleness", "_positions", "_tail", "_tracks", "_unread")
+
     def __init__(
         self, tail: LiveTail, tracks: Sequence[Track], positions: Mapping[Topic, int], idleness: Idleness
     ) -> None:
@@ -102,6 +104,8 @@ class Follower:
 
 class Idleness:
     """Wakes a tail when its owner had nothing to give for a while; a context manager."""
+
+    __slots__ = ("_clock", "_seconds", "_since", "_tail", "_timer")
 
     def __init__(self, clock: Clock, tail: LiveTail, seconds: float) -> None:
         self._clock = clock

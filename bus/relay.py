@@ -29,6 +29,8 @@ _READERS_AT_ONCE: Final = 100
 class Relay(Generic[Item]):
     """Hands the steps of one stream to its readers. Runs as a task of its own until it is closed, or fails."""
 
+    __slots__ = ("_bound", "_opened", "_readers", "_task", "error", "reached")
+
     def __init__(self, play: Callable[[Relay[Item]], Awaitable[None]], *, bound: int, name: str) -> None:
         """`play` calls `open` once and then `push`, for as long as there is somebody; what it raises, readers raise.
 
@@ -36,7 +38,8 @@ class Relay(Generic[Item]):
         """
         self._bound = bound
         self._readers: dict[RelayReader[Item], None] = {}
-        self._opened = asyncio.Event()
+        self._opened: asyncio.Event | None = asyncio.Event()
+        """Until it is open."""
         self.reached: Positions = {}
         """Every item up to here was handed to whoever was a reader then."""
         self.error: Exception | None = None
@@ -68,22 +71,26 @@ class Relay(Generic[Item]):
     def open(self, reached: Positions) -> None:
         """From here on everything behind these positions is handed on."""
         self.reached = reached
-        self._opened.set()
+        self._open()
 
     async def push(self, steps: Sequence[Step[Item]]) -> None:
         """Hand the next steps to all readers, some at a time; those that do not wait for their sockets keep up."""
         for start in range(0, len(steps), _STEPS_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
             part = steps[start : start + _STEPS_AT_ONCE]
             self.reached = part[-1][1]  # first: who starts while the others are told reads these in the log
             readers = list(self._readers)
             for first in range(0, len(readers), _READERS_AT_ONCE):
+                if first:
+                    await asyncio.sleep(0)
                 for reader in readers[first : first + _READERS_AT_ONCE]:
                     reader.push(part)
-                await asyncio.sleep(0)
 
     async def wait_open(self) -> None:
         """Return when it is open. Raises what has ended it."""
-        await self._opened.wait()
+        if self._opened is not None:
+            await self._opened.wait()
         if self.error is not None:
             raise self.error
 
@@ -92,9 +99,14 @@ class Relay(Generic[Item]):
             await play(self)
         except Exception as error:
             self.error = error
-            self._opened.set()
+            self._open()
             for reader in self._readers:
                 reader.wake()
+
+    def _open(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.set()
 
 
 class RelayReader(Generic[Item]):

@@ -51,6 +51,7 @@ class Streams:
         self._cursors = cursors
         self._metrics = metrics
         self._batch = batch
+        self._payer_track = self._track_of_payers()
         self._player = Player(
             log,
             fanout,
@@ -89,7 +90,7 @@ class Streams:
         """
         stream = Stream(
             scope=CursorScope(tenant_id, member_id, "member"),
-            tracks=(self._member_track(tenant_id, member_id), self._payer_track()),
+            tracks=(self._member_track(tenant_id, member_id), self._payer_track),
             allows=allows,
         )
         return self._player.share(stream, lambda: self._open_at(stream, after))
@@ -104,7 +105,7 @@ class Streams:
         """
         stream = Stream(
             scope=CursorScope(tenant_id, None, "payers"),
-            tracks=(self._payer_track(),),
+            tracks=(self._payer_track,),
             allows=allows,
             concerns=lambda recorded: payer_ids is None or recorded.event.data.payer_id in payer_ids,
             payer_ids=payer_ids,
@@ -188,7 +189,7 @@ class Streams:
         )
         return track
 
-    def _payer_track(self) -> Track:
+    def _track_of_payers(self) -> Track:
         async def read(after: int) -> Sequence[Recorded]:
             events = await self._log.read_payers(after=after, limit=self._batch)
             await _reach(track, after)

@@ -49,8 +49,9 @@ class Selections:
 class EventAnswers(Struct, frozen=True, kw_only=True):
     """Answers of one running subscription."""
 
-    executor: Executor[Any]
     selection: Selection | None
+    executor: Callable[[], Executor[Any]]
+    """Of the subscription. Made when it is needed, which is seldom: it takes four kilobytes."""
     answers: Answers
     told: Callable[[graphql.ExecutionResult], ExecutionResult]
     """What of the executor's own results may leave."""
@@ -66,7 +67,7 @@ class EventAnswers(Struct, frozen=True, kw_only=True):
 
     async def executed(self, item: Item) -> EventResult:
         """The same by an execution."""
-        event_executor = self.executor.build_per_event_executor(update_of(item, self.answers))
+        event_executor = self.executor().build_per_event_executor(update_of(item, self.answers))
         result = event_executor.execute_operation(False)
         if isinstance(result, Awaitable):
             result = await result

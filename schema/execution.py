@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Collection, Iterable, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Final, cast
 
 import graphql
@@ -191,9 +192,10 @@ class CoveySchema(strawberry.Schema):
             source = await source
         if isinstance(source, graphql.ExecutionResult):
             return source
+        selection = request.operation.selections.of(executor, request.document.ast)
         answers = EventAnswers(
-            executor=executor,
-            selection=request.operation.selections.of(executor, request.document.ast),
+            selection=selection,
+            executor=partial(_executor_again, self._schema, request) if selection else lambda: executor,
             answers=request.arguments["context_value"].use_cases.answers,
             told=lambda result: self._told(request, result),
         )
@@ -216,6 +218,11 @@ def _executor(schema: graphql.GraphQLSchema, request: _Request) -> list[GraphQLE
     executor_class: type[Executor[Any]] = arguments.pop("executor_class")
     variables = arguments.pop("variable_values")
     return executor_class.build(schema, request.document.ast, raw_variable_values=variables, **arguments)
+
+
+def _executor_again(schema: graphql.GraphQLSchema, request: _Request) -> Executor[Any]:
+    """What was made of the same before."""
+    return cast("Executor[Any]", _executor(schema, request))
 
 
 async def _refused(errors: Collection[GraphQLError]) -> AsyncGenerator[ExecutionResult, None]:
