@@ -18,6 +18,8 @@ class RedisServer:
         self.port = port or free_ports(1)[0]
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder.absolute())]
         command += ["--save", "", "--appendonly", "yes", "--daemonize", "no"]
+        # A replica is given the data at once, not after five seconds in which others might ask for it, too.
+        command += ["--repl-diskless-sync-delay", "0"]
         if replica_of is not None:
             command += ["--replicaof", f"127.0.0.1 {replica_of}"]
         # Redis renames itself in the list of processes and leaves its folder out, unless told to keep its command line.
