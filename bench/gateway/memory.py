@@ -23,7 +23,7 @@ _BAR_OF_STOCK: Final = 0.6
 
 
 async def measure_memory(plan: Plan) -> Sequence[Figure]:
-    """Resident memory of the process, a connection, after each has had one request's events."""
+    """Resident memory of the process, a connection that follows a member and rests."""
     sockets = sockets_possible(plan.of(_SOCKETS))
 
     async def one(system: str) -> float:
