@@ -32,6 +32,12 @@ class Arrivals:
         self._waiting.append(begin)
         return False
 
+    async def wait(self) -> None:
+        """Return when one may begin."""
+        turn = asyncio.get_running_loop().create_future()
+        if not self.come(lambda: None if turn.done() else turn.set_result(None)):  # it may have been given up
+            await turn
+
     def _turn(self) -> None:
         self._begun = min(self._a_turn, len(self._waiting))
         if self._begun:

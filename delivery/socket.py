@@ -36,8 +36,8 @@ from delivery.request import GraphQLRequest
 from delivery.session import Session, SessionDoor
 from delivery.websocket import SocketGone, WebSocket
 
-_MESSAGES_A_TURN: Final = 4
-"""Sockets whose messages are taken up in one turn of the event loop: a resume takes one or two milliseconds."""
+_OPERATIONS_A_TURN: Final = 4
+"""Operations that begin in one turn of the event loop: one that resumes takes a millisecond or two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,8 @@ class SocketDoor(SessionDoor):
     max_subscriptions: int = 100
     """Running operations of one socket, queries and mutations among them."""
 
-    messages: Arrivals = field(default_factory=lambda: Arrivals(a_turn=_MESSAGES_A_TURN))
-    """Of all sockets, in the order in which they are handled."""
+    operations: Arrivals = field(default_factory=lambda: Arrivals(a_turn=_OPERATIONS_A_TURN))
+    """Of all sockets, in the order in which they begin."""
 
     @cached_property
     def delivered(self) -> TurnSum:
@@ -152,13 +152,8 @@ class Conversation:
         self._unhandled.append(message)
         if self._handling:
             self._socket.pause_reading()
-            return
-        self._handling = True
-        if self._door.messages.come(self._begin):
-            self._begin()
-
-    def _begin(self) -> None:
-        if not self._socket.left:
+        else:
+            self._handling = True
             self.start(self._handle(), "socket messages")
 
     def leave(self) -> None:
@@ -264,6 +259,7 @@ class Conversation:
         """An operation's task. Its errors reach the client under its id; the socket stays."""
         door = self._door
         try:
+            await door.operations.wait()
             results = await door.schema.stream(
                 cast("str", request.document),
                 variable_values=request.variables,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -97,18 +96,3 @@ async def test_pings_go_on_as_long_as_something_comes_back(monkeypatch: pytest.M
         await eventually(lambda: len(looks) >= 4)
         assert await talk.alive()
         assert harness.closes("silent") == 0
-
-
-async def test_what_many_ask_at_once_is_begun_a_few_a_turn_and_all_is_answered(served: Harness) -> None:
-    async with AsyncExitStack() as stack:
-        talks = [await stack.enter_async_context(served.member(member_token(f"m-{number}"))) for number in range(30)]
-        conversations: list[Any] = served.connections.admitted()
-        await eventually(lambda: not door_tasks())
-        for conversation in conversations:
-            conversation.hear('{"type": "ping"}')
-        begun = [len(door_tasks())]
-        while sum(begun) < len(talks):
-            await asyncio.sleep(0)
-            begun.append(len(door_tasks()))
-        assert max(begun) <= 8
-        assert [await talk.receive() for talk in talks] == [{"type": "pong"}] * 30
