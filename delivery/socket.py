@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, assert_never, cast
+from typing import Any, Final, assert_never, cast
 
 import msgspec
 from strawberry.schema.base import BaseSchema
 from strawberry.types.execution import ExecutionResult
 
+from delivery.arrivals import Arrivals
 from delivery.caller import Caller
 from delivery.connections import Connection
 from delivery.counted import TurnSum
@@ -35,6 +36,9 @@ from delivery.request import GraphQLRequest
 from delivery.session import Session, SessionDoor
 from delivery.websocket import SocketGone, WebSocket
 
+_OPERATIONS_A_TURN: Final = 4
+"""Operations that begin in one turn of the event loop: one that resumes takes a millisecond or two."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SocketDoor(SessionDoor):
@@ -49,6 +53,9 @@ class SocketDoor(SessionDoor):
     init_timeout_seconds: float = 10.0
     max_subscriptions: int = 100
     """Running operations of one socket, queries and mutations among them."""
+
+    operations: Arrivals = field(default_factory=lambda: Arrivals(a_turn=_OPERATIONS_A_TURN))
+    """Of all sockets, in the order in which they begin."""
 
     @cached_property
     def delivered(self) -> TurnSum:
@@ -252,6 +259,7 @@ class Conversation:
         """An operation's task. Its errors reach the client under its id; the socket stays."""
         door = self._door
         try:
+            await door.operations.wait()
             results = await door.schema.stream(
                 cast("str", request.document),
                 variable_values=request.variables,

@@ -89,7 +89,9 @@ class Timers:
         while self._due:
             self._wakes_at = self._due[0].due
             await self._clock.sleep(self._wakes_at - self._clock.monotonic())
-            now = self._clock.monotonic()
+            now = max(
+                self._wakes_at, self._clock.monotonic()
+            )  # loops count in milliseconds, and wake as much too early
             while self._due and self._due[0].due <= now:
                 timer = heapq.heappop(self._due)
                 if timer.cancelled:

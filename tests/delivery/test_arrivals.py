@@ -35,3 +35,19 @@ async def test_who_comes_while_others_wait_comes_after_them() -> None:
     assert not arrivals.come(lambda: begun.append("late"))
     await asyncio.sleep(0)
     assert begun == ["early", "late"]
+
+
+async def test_who_waits_for_a_turn_and_gives_up_harms_nobody() -> None:
+    arrivals = Arrivals(a_turn=1)
+    begun: list[int] = []
+
+    async def come(number: int) -> None:
+        await arrivals.wait()
+        begun.append(number)
+
+    coming = [asyncio.create_task(come(number)) for number in range(6)]
+    await asyncio.sleep(0)
+    assert begun == [0]
+    coming[2].cancel()
+    await asyncio.gather(*coming, return_exceptions=True)
+    assert begun == [0, 1, 3, 4, 5]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import AsyncExitStack
+from typing import Any
 
 import jwt
 import pytest
@@ -17,6 +19,7 @@ from delivery.storm import Gate
 from delivery.tokens import Door
 from tests.delivery.harness import Harness, Talk, eventually
 from tests.delivery.issued import KEY, member_token
+from tests.delivery.sample_schema import SCHEMA
 
 STORM = 300
 
@@ -164,3 +167,31 @@ async def test_who_listens_gets_turns_in_the_middle_of_a_storm() -> None:
         await listening
         assert max(between) <= 5 * at_once and len(between) > 20
         assert harness.refusals("handshakes") == 0 and gate.waiting == 0
+
+
+async def test_operations_that_are_asked_for_at_once_begin_a_few_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted by turns of the event loop: what is live gets one between."""
+    turn, begun = 0, Counter[int]()
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    stream = type(SCHEMA).stream
+
+    async def counted(*args: Any, **how: Any) -> object:
+        begun[turn] += 1
+        return await stream(*args, **how)
+
+    monkeypatch.setattr(type(SCHEMA), "stream", counted)
+    async with Harness().serving() as harness, harness.member() as talk, AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(harness.member(member_token(f"m-{n}"))) for n in range(40)]
+        counting = asyncio.create_task(count_turns())
+        for conversation in harness.connections.admitted():
+            conversation.hear('{"id": "1", "type": "subscribe", "payload": {"query": "{ hello }"}}')  # type: ignore[attr-defined]
+        for one in [talk, *crowd]:
+            assert (await one.receive())["type"] == "next"
+        counting.cancel()
+    assert begun.total() == 41 and max(begun.values()) <= 4

@@ -79,3 +79,19 @@ async def test_those_within_a_grain_come_together_at_its_end() -> None:
     timers = Timers(ManualClock(), grain_seconds=0.5)
     due = [timers.after(seconds, lambda: None).due for seconds in (20.0, 20.01, 20.4, 20.6)]
     assert due == [20.0, 20.5, 20.5, 21.0]
+
+
+class EarlyClock(ManualClock):
+    """Wakes sleepers a little too early, as event loops do."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds - 0.001)
+
+
+async def test_a_loop_that_wakes_too_early_is_not_asked_again_and_again() -> None:
+    clock, called = EarlyClock(), list[int]()
+    Timers(clock).after(10, lambda: called.append(1))
+    await settle()
+    clock.advance(9.9995)
+    await settle()
+    assert called == [1] and timer_tasks() == 0
