@@ -89,9 +89,8 @@ class Timers:
         while self._due:
             self._wakes_at = self._due[0].due
             await self._clock.sleep(self._wakes_at - self._clock.monotonic())
-            now = max(
-                self._wakes_at, self._clock.monotonic()
-            )  # loops count in milliseconds, and wake as much too early
+            # Loops count in milliseconds, and may wake as much too early.
+            now = max(self._wakes_at, self._clock.monotonic())
             while self._due and self._due[0].due <= now:
                 timer = heapq.heappop(self._due)
                 if timer.cancelled:
