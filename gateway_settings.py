@@ -85,7 +85,7 @@ class GatewaySettings(BaseSettings):
         64, ge=1, le=100_000, description="And for one subscription; behind more of them it reads the log instead."
     )
     idle_checkpoint_seconds: float = Field(
-        30, gt=0, le=3600, description="A silent stream gets a Checkpoint this often, so that its cursor stays fresh."
+        60, gt=0, le=3600, description="A silent stream gets a Checkpoint this often, so that its cursor stays fresh."
     )
     drain_seconds: float = Field(
         20,

@@ -19,7 +19,7 @@ _SOCKETS: Final = 20_000
 _AT_ONCE: Final = 200
 _FIRST: Final = 50
 _SECONDS: Final = 60.0
-"""Of idling: three pings of each socket, and two Checkpoints."""
+"""Of idling: three pings of each socket, and one Checkpoint."""
 _BAR_PER_SECOND: Final = 1000.0
 _BAR_PERCENT: Final = 10.0
 
