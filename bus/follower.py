@@ -85,6 +85,9 @@ class Follower:
 
     async def _read(self, track: Track) -> Sequence[Recorded]:
         end = (await track.span()).end
+        if end <= self._positions[track.topic]:  # as of most streams that are quiet
+            self._unread.remove(track)
+            return ()
         events = await track.read(self._positions[track.topic])
         if events:
             self._positions[track.topic] = events[-1].position

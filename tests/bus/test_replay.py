@@ -297,10 +297,13 @@ def test_a_log_that_cannot_be_read_ends_the_stream_with_that_error() -> None:
         async def pause() -> None:
             raise LogUnavailable("The disk is away.")
 
-        bench = Bench(KeepingLog(pause))
+        bench = Bench(KeepingLog(pause), tail_bound=3)
         async with bench.fanout:
+            stream = bench.member()
+            await take(stream, 1)
+            bench.log.write(*(submitted(f"r{number}") for number in range(10)))  # too many to be held: they are read
             with pytest.raises(LogUnavailable):
-                await take(bench.member(), 2)
+                await take(stream, 10)
 
     run_virtually(main())
 
