@@ -15,6 +15,9 @@ from bus.log import OrderedLog
 from bus.metrics import Metrics
 
 _BATCH_EVENTS: Final = 256
+_FAR_BEHIND_EVENTS: Final = 16_384
+_BATCH_EVENTS_FAR_BEHIND: Final = 2_048
+"""A rebuild's: nobody hears of events that old, so a batch may hold the loop longer, and costs its sinks less."""
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 5.0
 
@@ -107,8 +110,9 @@ class Reader:
     async def _step(self) -> None:
         """Hand on one batch, or wait until there is one."""
         end = await self._log.end(self._topic)
-        self._measure(end)
-        batch = await self._log.read(self._topic, after=self._position, limit=_BATCH_EVENTS)
+        far_behind = self._measure(end) > _FAR_BEHIND_EVENTS
+        limit = _BATCH_EVENTS_FAR_BEHIND if far_behind else _BATCH_EVENTS
+        batch = await self._log.read(self._topic, after=self._position, limit=limit)
         if batch:
             for sink in self._sinks:
                 await sink.take(batch)

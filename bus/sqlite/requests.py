@@ -82,7 +82,11 @@ def insert_events(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
 
 def record(connection: sqlite3.Connection, written: Sequence[Recorded]) -> None:
     """Bring the views up to date with accepted events, in the transaction that writes these."""
-    _insert(connection, _UPSERT_REQUESTS, [_request(one) for one in written if one.event.sequence is not None])
+    requests: dict[str, Row] = {}
+    for one in written:
+        if one.event.sequence is not None:
+            requests[one.event.subject] = _request(one, requests.get(one.event.subject))
+    _insert(connection, _UPSERT_REQUESTS, list(requests.values()))
     _insert(connection, _UPSERT_CALLS, [row for one in written for row in _calls(one)])
 
 
@@ -107,23 +111,26 @@ def rebuild(connection: sqlite3.Connection, rows: EventRows, progress: Progress 
         set_meta(connection, "views", VIEWS_FORMAT)
 
 
-def _request(recorded: Recorded) -> Row:
-    """A row of `requests`; where the request is known, only its last three columns count.
+def _request(recorded: Recorded, before: Row | None) -> Row:
+    """A row of `requests`, after the one that earlier events of the same group make; where the table knows the request
+    already, only its last three columns count.
 
     Without a position, where the first event is gone: only a rebuild meets such.
     """
     event = recorded.event
-    first = event.sequence == 1
-    return (
-        event.subject,
-        event.tenant_id,
-        event.member_id,
-        to_microseconds(event.time),
-        recorded.position if first else None,
-        RequestStatus.SUBMITTED if first else _STATUS_OF.get(event.type, ""),
-        event.sequence,
-        not event.terminal,
-    )
+    progress = (event.sequence, not event.terminal)
+    if event.sequence == 1:  # also of an id that was used before, whose first events were deleted
+        return (*_submission(recorded, recorded.position), RequestStatus.SUBMITTED, *progress)
+    status = _STATUS_OF.get(event.type, "")
+    if before is None:
+        return (*_submission(recorded, None), status, *progress)
+    *submission, status_before, _, _ = before
+    return (*submission, status or status_before, *progress)
+
+
+def _submission(recorded: Recorded, position: int | None) -> Row:
+    event = recorded.event
+    return event.subject, event.tenant_id, event.member_id, to_microseconds(event.time), position
 
 
 def _calls(recorded: Recorded) -> Iterable[Row]:

@@ -69,6 +69,29 @@ def test_every_event_of_the_topic_is_taken_once_in_order() -> None:
     run_virtually(main())
 
 
+def test_batches_are_large_while_it_is_far_behind_and_small_again_behind_that() -> None:
+    class Sizes:
+        def __init__(self) -> None:
+            self.taken: list[int] = []
+
+        async def take(self, batch: Sequence[Recorded]) -> None:
+            self.taken.append(len(batch))
+
+    async def main() -> None:
+        sizes = Sizes()
+        harness = _Harness(sizes)
+        one = submitted("r")
+        harness.log.write(*[one] * 18_000)
+        async with harness.reader:
+            while not await harness.reader.caught_up():
+                await harness.clock.sleep(1)
+        assert sum(sizes.taken) == 18_000
+        assert sizes.taken[0] > 1_000
+        assert set(sizes.taken[1:-1]) == {256}
+
+    run_virtually(main())
+
+
 def test_a_reader_starts_behind_what_its_sinks_know() -> None:
     async def main() -> None:
         sink = _Taken()
