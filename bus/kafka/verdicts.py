@@ -39,22 +39,24 @@ class Verdicts:
         of weeks ago.
         """
         begun = {RequestId(event.subject) for event in events if event.sequence == 1}
-        earlier = asyncio.create_task(self._reading.known(begun), name="kafka verdict")
+        earlier = asyncio.create_task(self._reading.known(begun), name="kafka verdict") if begun else None
 
         async def judge(recorded: Sequence[Recorded]) -> Sequence[bool]:
             await self._heard_in_time(recorded, earlier)
-            return await self._judged(recorded, earlier.result() if earlier.done() else {})
+            return await self._judged(recorded, earlier.result() if earlier is not None and earlier.done() else {})
 
         try:
             yield judge
         finally:
-            earlier.cancel()
+            if earlier is not None:
+                earlier.cancel()
 
-    async def _heard_in_time(self, recorded: Sequence[Recorded], earlier: asyncio.Task[_Firsts]) -> None:
+    async def _heard_in_time(self, recorded: Sequence[Recorded], earlier: asyncio.Task[_Firsts] | None) -> None:
         """Wait for what the view knows and for the reader, unless they are late: all is durable already."""
         try:
             async with asyncio.timeout(_LATE_SECONDS):
-                await asyncio.wait({earlier})
+                if earlier is not None:
+                    await asyncio.wait({earlier})
                 for one in recorded:
                     if one.event.request_id is not None:
                         await self._tail.wait_reached(_place(one), one.position)
