@@ -43,11 +43,13 @@ class EventLog(Protocol):
         """Names this log: a cursor of another epoch cannot be continued here."""
         ...
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:
         """Write events in this order and return, once all are durable, each with its position.
 
         None stands for an event that was refused by the rule of the fold: its sequence was not the next of its request,
         or the request had ended. Refusals do not hinder the other events. On LogUnavailable none was accepted.
+        `ids_are_new` promises that every event is the first of a request whose id was just made, at random: an adapter
+        then need not look whether anything came before.
         To append nothing tells whether something could be appended now. Raises EventTooLarge where one of
         them is more than the adapter takes: nothing was accepted, and the same would be refused for ever.
         """

@@ -56,7 +56,7 @@ class MemoryLog:
     def epoch(self) -> str:
         return self._epoch
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:  # noqa: ARG002
         if self._closed:
             raise LogUnavailable("The log was closed.")
         results = [self._append(event) for event in events]

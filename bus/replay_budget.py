@@ -47,8 +47,8 @@ class BudgetedLog:
     def epoch(self) -> str:
         return self._log.epoch
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
-        return await self._log.append(events)
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:
+        return await self._log.append(events, ids_are_new=ids_are_new)
 
     async def read_member(
         self, tenant_id: TenantId, member_id: MemberId, *, after: int, limit: int

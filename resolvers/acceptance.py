@@ -31,13 +31,18 @@ class Acceptance:
         self._new_id = new_id
         self._under_way: set[asyncio.Task[RequestState | None]] = set()
 
-    async def accept(self, request_id: RequestId, tenant_id: TenantId, submitted: Submitted) -> RequestState | None:
-        """The new request, durable and queued; None where one of this id exists.
+    async def accept(
+        self, request_id: RequestId, tenant_id: TenantId, submitted: Submitted, *, id_is_new: bool = False
+    ) -> RequestState | None:
+        """The new request, durable and queued; None where one of this id exists, which need not be looked for if the id
+        was just made (`id_is_new`).
 
         A caller that is cancelled meanwhile does not keep a durable request from being queued. Raises LogUnavailable
         with nothing accepted.
         """
-        task = asyncio.create_task(self._accept(request_id, tenant_id, submitted), name=f"accept {request_id}")
+        task = asyncio.create_task(
+            self._accept(request_id, tenant_id, submitted, id_is_new), name=f"accept {request_id}"
+        )
         self._under_way.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
@@ -53,16 +58,23 @@ class Acceptance:
         if self._under_way:
             await asyncio.wait(self._under_way)
 
-    async def _accept(self, request_id: RequestId, tenant_id: TenantId, submitted: Submitted) -> RequestState | None:
+    async def _accept(
+        self, request_id: RequestId, tenant_id: TenantId, submitted: Submitted, id_is_new: bool
+    ) -> RequestState | None:
         # In a task of its own: every line that is logged on the way has the request's id.
         structlog.contextvars.bind_contextvars(request_id=request_id)
         with began("accept request", payer=submitted.payer_id, priority=submitted.priority):
-            return await self._accept_traced(request_id, tenant_id, submitted, present())
+            event = self._event(request_id, tenant_id, submitted)
+            with began("append"):
+                (recorded,) = await self._log.append([event], ids_are_new=id_is_new)
+            state = None if recorded is None else fold(None, recorded)
+            if state is None:
+                return None
+            _logger.info("request_accepted", payer_id=state.payer_id, priority=state.priority.value)
+            return await self._dispatcher.accept(state)
 
-    async def _accept_traced(
-        self, request_id: RequestId, tenant_id: TenantId, submitted: Submitted, traceparent: str | None
-    ) -> RequestState | None:
-        event = Event(
+    def _event(self, request_id: RequestId, tenant_id: TenantId, submitted: Submitted) -> Event:
+        return Event(
             id=EventId(self._new_id()),
             source=_SOURCE,
             subject=request_id,
@@ -72,15 +84,8 @@ class Acceptance:
             member_id=submitted.question.member_id,
             sequence=1,
             attempt=1,
-            traceparent=traceparent,
+            traceparent=present(),
         )
-        with began("append"):
-            (recorded,) = await self._log.append([event])
-        state = None if recorded is None else fold(None, recorded)
-        if state is None:
-            return None
-        _logger.info("request_accepted", payer_id=state.payer_id, priority=state.priority.value)
-        return await self._dispatcher.accept(state)
 
     def _ended(self, task: asyncio.Task[RequestState | None]) -> None:
         self._under_way.discard(task)

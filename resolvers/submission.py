@@ -124,7 +124,8 @@ class Submission:
                 # Also where that one was refused by the log in the end: it may have been written all the same.
                 return _conflict()
             submitted = self._submitted(caller, given, question, fingerprint)
-            state = await self._acceptance.accept(request_id, caller.tenant_id, submitted)
+            new = given.idempotency_key is None
+            state = await self._acceptance.accept(request_id, caller.tenant_id, submitted, id_is_new=new)
         if state is not None:
             return Accepted(request=self._answers.request(state))
         # Another submission with the same key came first, between the look and the append.

@@ -169,7 +169,7 @@ class KafkaLog:
         self._tail.reach(place, reached)
         self._reading.advance(place, reached)
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:
         """As the port says, but for what Kafka cannot do: events of several members are not one step, and on
         LogUnavailable some may be in the log. Writing them again does no harm: the fold counts the first.
         """
@@ -184,7 +184,7 @@ class KafkaLog:
         for message in messages:
             self._refuse_unwritable(message.place)
         # A caller that goes away takes nothing back, nor leaves half of it unwritten.
-        task = asyncio.create_task(self._append(events, messages), name="kafka append")
+        task = asyncio.create_task(self._append(events, messages, ids_are_new), name="kafka append")
         self._appends.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
@@ -228,8 +228,10 @@ class KafkaLog:
         self._refuse()
         return await self._reading.latest_per_payer()
 
-    async def _append(self, events: Sequence[Event], messages: Sequence[Message]) -> Sequence[Recorded | None]:
-        async with self._verdicts.asked(events) as verdicts:
+    async def _append(
+        self, events: Sequence[Event], messages: Sequence[Message], ids_are_new: bool
+    ) -> Sequence[Recorded | None]:
+        async with self._verdicts.asked(events, ids_are_new=ids_are_new) as verdicts:
             begun = self._clock.monotonic()
             offsets = await self._writer.write(messages)
             recorded = [

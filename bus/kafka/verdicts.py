@@ -31,30 +31,35 @@ class Verdicts:
 
     @asynccontextmanager
     async def asked(
-        self, events: Sequence[Event]
+        self, events: Sequence[Event], *, ids_are_new: bool = False
     ) -> AsyncIterator[Callable[[Sequence[Recorded]], Awaitable[Sequence[bool]]]]:
         """Gives what judges the events once they are durable, one verdict each.
 
         The view of history is asked while they are on their way: an id that is derived from a key may be of a request
-        of weeks ago.
+        of weeks ago. Before the first event of one that was just made nothing can stand: it is not waited for either.
         """
+        if ids_are_new:
+            yield _all_count
+            return
         begun = {RequestId(event.subject) for event in events if event.sequence == 1}
-        earlier = asyncio.create_task(self._reading.known(begun), name="kafka verdict")
+        earlier = asyncio.create_task(self._reading.known(begun), name="kafka verdict") if begun else None
 
         async def judge(recorded: Sequence[Recorded]) -> Sequence[bool]:
             await self._heard_in_time(recorded, earlier)
-            return await self._judged(recorded, earlier.result() if earlier.done() else {})
+            return await self._judged(recorded, earlier.result() if earlier is not None and earlier.done() else {})
 
         try:
             yield judge
         finally:
-            earlier.cancel()
+            if earlier is not None:
+                earlier.cancel()
 
-    async def _heard_in_time(self, recorded: Sequence[Recorded], earlier: asyncio.Task[_Firsts]) -> None:
+    async def _heard_in_time(self, recorded: Sequence[Recorded], earlier: asyncio.Task[_Firsts] | None) -> None:
         """Wait for what the view knows and for the reader, unless they are late: all is durable already."""
         try:
             async with asyncio.timeout(_LATE_SECONDS):
-                await asyncio.wait({earlier})
+                if earlier is not None:
+                    await asyncio.wait({earlier})
                 for one in recorded:
                     if one.event.request_id is not None:
                         await self._tail.wait_reached(_place(one), one.position)
@@ -98,6 +103,10 @@ class Verdicts:
             after = self._tail.start(place) if request_id in known else 0
             return await self._reading.of_request_since(request_id, place, after=after, through=recorded.position)
         return await self._reading.of_request(request_id, after=0, place=place, through=recorded.position)
+
+
+async def _all_count(recorded: Sequence[Recorded]) -> Sequence[bool]:
+    return [True] * len(recorded)
 
 
 def _place(recorded: Recorded) -> Place:

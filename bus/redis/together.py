@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as NoAnswer
 
+from bus.redis.line import Line
+
 _COMMANDS_AT_ONCE: Final = 200
 """Redis serves nobody else meanwhile, and their answers lie in memory together."""
 _ON_THEIR_WAY: Final = 8
@@ -31,6 +33,7 @@ class TogetherRedis(Redis):
         super().__init__(*arguments, **options)
         self._gathered: list[_Command] = []
         self._trips: set[asyncio.Task[None]] = set()
+        self._idle: list[Line] = []
         self._leaving: asyncio.Handle | None = None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -51,6 +54,8 @@ class TogetherRedis(Redis):
         while self._trips or self._gathered:
             self._leave()
             await asyncio.wait(self._trips)
+        while self._idle:
+            await self._idle.pop().give_back()
         await super().aclose(close_connection_pool)
 
     def _leave(self) -> None:
@@ -70,11 +75,8 @@ class TogetherRedis(Redis):
         wanted = [command for command in together if not command[2].done()]
         if not wanted:
             return
-        pipeline = self.pipeline(transaction=False)
-        for args, options, _ in wanted:
-            pipeline.execute_command(*args, **options)
         try:
-            answers = await pipeline.execute(raise_on_error=False)
+            answers = await self._asked([args for args, _, _ in wanted], [options for _, options, _ in wanted])
         except Exception as error:  # everybody's who waits here, unless somebody's words cannot be written
             if unwritable := self._unwritable(wanted):  # then nothing was sent
                 _answer([command for command, _ in unwritable], [reason for _, reason in unwritable])
@@ -85,6 +87,13 @@ class TogetherRedis(Redis):
                 late, self._gathered = self._gathered, []
                 _answer(late, [error] * len(late))
         _answer(wanted, answers)
+
+    async def _asked(self, commands: Sequence[tuple[Any, ...]], options: Sequence[dict[str, Any]]) -> list[Any]:
+        line = self._idle.pop() if self._idle else await Line.of(self)
+        try:
+            return await line.ask(commands, options)
+        finally:
+            self._idle.append(line)
 
     def _unwritable(self, commands: Sequence[_Command]) -> list[tuple[_Command, Exception]]:
         """Those that redis-py cannot put into bytes, and why."""

@@ -91,7 +91,7 @@ class SqliteLog(SqliteLogReader):
         await self._writer.close()  # last, so that SQLite puts everything into the one file
         self._lock.release()
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:  # noqa: ARG002
         begun = self._clock.monotonic()
         results = await self._writer.append(events)
         self._metrics.append_seconds.observe(self._clock.monotonic() - begun)

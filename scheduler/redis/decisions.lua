@@ -129,8 +129,9 @@ local function depart(flight)
   local call = { id = args.call, owner = INSTANCE, class = flight.class, started = now }
   call.expires, call.charged = now + policy.lease_seconds, places.cost_seconds(flight.payer)
   call.line = waiting.call(flight, call.charged)
-  local lease = { payer = flight.payer, tenant = flight.tenant, class = call.class, owner = INSTANCE }
-  slots.take(call.id, lease, call.expires)
+  slots.take(call.id, {
+    expires = call.expires, payer = flight.payer, tenant = flight.tenant, class = call.class, owner = INSTANCE,
+  })
   if flight.forecast and flight.forecast.class == flight.class then waits.granted(flight.forecast) end
   flight.call, flight.where = call, 'call'
   redis.call('HSET', CALLS, call.id, flight.id)
@@ -231,7 +232,8 @@ end
 
 function decisions.hold()
   if args.expires > 0 then
-    slots.take(args.call, { payer = args.payer, owner = '' }, now + math.min(args.expires, policy.lease_seconds))
+    local expires = now + math.min(args.expires, policy.lease_seconds)
+    slots.take(args.call, { expires = expires, payer = args.payer, owner = '' })
   end
 end
 
@@ -241,13 +243,13 @@ end
 
 local function restore(held)
   if held.expires <= 0 or redis.call('ZSCORE', ENDED, held.call) then return end
-  local lease = { payer = held.payer, tenant = held.tenant, class = held.class, owner = INSTANCE }
   local expires = now + math.min(held.expires, policy.lease_seconds)
+  local lease = { expires = expires, payer = held.payer, tenant = held.tenant, class = held.class, owner = INSTANCE }
   local flight = { tenant = held.tenant, payer = held.payer, question = held.question, waiters = {} }
   local whole = flights.of_call(held.call) ~= nil
   -- Another call of the question is known: this one keeps its slot, and its owner may still say that it is over.
   lease.alone = not held.settled and not whole and flights.of_question(flight) ~= nil
-  slots.take(held.call, lease, expires)
+  slots.take(held.call, lease)
   if held.settled or whole or lease.alone then return end
   for _, waiter in ipairs(held.waiters) do
     if redis.call('HEXISTS', REQUESTS, waiter[1]) == 0 and waiter[3] > 0 then

@@ -3,20 +3,27 @@
 local slots = {}
 local ENDS, LEASES, ENDED = key('leases'), key('lease'), key('ended')
 
+-- All leases are read in every decision: so one is packed without the names of its parts.
+local function packed_lease(lease)
+  local tenant, class = lease.tenant or false, lease.class or false
+  return cmsgpack.pack({ lease.expires, lease.payer, tenant, class, lease.owner, lease.alone or false })
+end
+
+local function lease_in(record)
+  local parts = cmsgpack.unpack(record)
+  return {
+    expires = parts[1], payer = parts[2], tenant = parts[3], class = parts[4], owner = parts[5], alone = parts[6],
+  }
+end
+
 function slots.look()
   slots.held, slots.leases, slots.at, slots.in_class = 0, {}, {}, { [0] = 0, 0, 0 }
   local records = redis.call('HGETALL', LEASES)
   sure(#records == 2 * redis.call('ZCARD', ENDS))
-  if #records == 0 then return end
-  local packed = {}
-  for call_id, record in pairs_of(records) do packed[call_id] = record end
-  for call_id, expires in pairs_of(redis.call('ZRANGE', ENDS, 0, -1, 'WITHSCORES')) do
-    slots.note(call_id, cmsgpack.unpack(sure(packed[call_id])), tonumber(expires))
-  end
+  for index = 1, #records, 2 do slots.note(records[index], lease_in(records[index + 1])) end
 end
 
-function slots.note(call_id, lease, expires)
-  lease.expires = expires
+function slots.note(call_id, lease)
   slots.leases[call_id] = lease
   slots.held = slots.held + 1
   slots.at[lease.payer] = (slots.at[lease.payer] or 0) + 1
@@ -24,11 +31,11 @@ function slots.note(call_id, lease, expires)
 end
 
 -- A lease that is held, or whose call was proven over, is not taken again.
-function slots.take(call_id, lease, expires)
+function slots.take(call_id, lease)
   if slots.leases[call_id] or redis.call('ZSCORE', ENDED, call_id) then return end
-  redis.call('ZADD', ENDS, expires, call_id)
-  save(LEASES, call_id, lease)
-  slots.note(call_id, lease, expires)
+  redis.call('ZADD', ENDS, lease.expires, call_id)
+  redis.call('HSET', LEASES, call_id, packed_lease(lease))
+  slots.note(call_id, lease)
 end
 
 function slots.drop(call_id)

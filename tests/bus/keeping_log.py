@@ -38,7 +38,7 @@ class KeepingLog:
         self._ends.advance({recorded.event.topic: recorded.position for recorded in written})
         return written
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:
         return self.write(*events)
 
     async def read(self, topic: Topic, *, after: int, limit: int) -> Sequence[Recorded]:

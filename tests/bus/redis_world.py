@@ -95,8 +95,8 @@ class ViewedLog:
         self._requests = world.requests
         self._views = world.views()
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
-        written = await self._log.append(events)
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:
+        written = await self._log.append(events, ids_are_new=ids_are_new)
         await self._views.take([recorded for recorded in written if recorded is not None])
         return written
 

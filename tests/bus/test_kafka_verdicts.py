@@ -92,12 +92,19 @@ class _Log:
         )
         self.verdicts = Verdicts(self.reading, self.tail)
 
-    async def judged(self) -> tuple[Sequence[bool], float]:
+    async def judged(self, *, ids_are_new: bool = False) -> tuple[Sequence[bool], float]:
         """The verdicts, and how many seconds they took."""
         loop = asyncio.get_running_loop()
-        async with self.verdicts.asked([one.event for one in self.written]) as judge:
+        async with self.verdicts.asked([one.event for one in self.written], ids_are_new=ids_are_new) as judge:
             began = loop.time()
             return await judge(self.written), loop.time() - began
+
+
+def test_of_ids_that_were_just_made_nobody_is_asked_or_waited_for() -> None:
+    kafka = _Kafka()
+    log = _Log(kafka, _View(silent=True), [submitted("r1"), submitted("r2")])
+    assert run_virtually(log.judged(ids_are_new=True)) == ([True, True], 0.0)
+    assert kafka.asked == []
 
 
 def test_a_late_reader_makes_nobody_read_the_partition_from_its_beginning() -> None:

@@ -47,6 +47,19 @@ async def test_commands_of_one_turn_share_a_connection(redis: Redis) -> None:
     assert len(set(ids)) == 1
 
 
+async def test_trip_after_trip_goes_over_one_connection(redis: Redis) -> None:
+    ids = [await redis.client_id() for _ in range(10)]
+    assert len(set(ids)) == 1
+
+
+async def test_a_connection_that_redis_closed_is_made_again(redis: Redis, redis_url: str) -> None:
+    before = await redis.client_id()
+    async with redis_client(RedisAddress(url=redis_url)) as other:
+        assert await other.client_kill_filter(_id=str(before)) == 1
+    assert await redis.echo("behind it") == b"behind it"
+    assert await redis.client_id() != before
+
+
 async def test_who_leaves_costs_the_others_nothing(redis: Redis) -> None:
     leaving = asyncio.ensure_future(reached(redis.echo("leaving")))
     staying = asyncio.ensure_future(reached(redis.echo("staying")))
@@ -87,6 +100,11 @@ async def test_nobody_waits_longer_for_a_server_that_does_not_answer_than_the_fi
             assert all(one.done() for one in trips)
             for one in trips:
                 one.exception()
+            server.process.thaw()
+            # The answers that came too late are not taken for those to what is asked now.
+            assert [await redis.echo(f"{number}") for number in range(20)] == [
+                f"{number}".encode() for number in range(20)
+            ]
     finally:
         server.process.thaw()
         await server.stop()

@@ -65,9 +65,9 @@ def test_a_caller_that_goes_away_does_not_keep_its_request_from_being_queued() -
         hold = asyncio.Event()
         append = world.log.append
 
-        async def held_append(events: Any) -> Any:
+        async def held_append(events: Any, *, ids_are_new: bool = False) -> Any:
             await hold.wait()
-            return await append(events)
+            return await append(events, ids_are_new=ids_are_new)
 
         world.log.append = held_append  # type: ignore[method-assign]
         asking = asyncio.create_task(world.submit())
@@ -79,6 +79,24 @@ def test_a_caller_that_goes_away_does_not_keep_its_request_from_being_queued() -
         await world.use_cases.acceptance.close()
         (state,) = await world.requests()
         assert state.status is RequestStatus.STARTED
+
+    in_world(scenario)
+
+
+def test_the_log_is_promised_that_an_id_is_new_unless_it_is_derived_from_a_key() -> None:
+    async def scenario(world: World) -> None:
+        append = world.log.append
+        promised: list[bool] = []
+
+        async def noting_append(events: Any, *, ids_are_new: bool = False) -> Any:
+            if events[0].sequence == 1:
+                promised.append(ids_are_new)
+            return await append(events, ids_are_new=ids_are_new)
+
+        world.log.append = noting_append  # type: ignore[method-assign]
+        await world.submit()
+        await world.submit(idempotency_key="key")
+        assert promised == [True, False]
 
     in_world(scenario)
 

@@ -63,9 +63,9 @@ class BreakableLog(MemoryLog):
         self.away = False
         self.late = False
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:
         self._refuse()
-        return await super().append(events)
+        return await super().append(events, ids_are_new=ids_are_new)
 
     async def get(self, tenant_id: TenantId, request_id: RequestId) -> Any:
         self._refuse()

@@ -38,10 +38,10 @@ class SlowLog(MemoryLog):
     clock: VirtualClock
     freezes_seconds = 0.0
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:
         if events and events[-1].type is EventType.STARTED:
             await self.clock.sleep(self.freezes_seconds)
-        return await super().append(events)
+        return await super().append(events, ids_are_new=ids_are_new)
 
 
 def test_what_is_accepted_meanwhile_is_queued_when_admission_is_back() -> None:

@@ -26,10 +26,10 @@ class FailingLog(MemoryLog):
 
     away = False
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:
         if self.away:
             raise LogUnavailable("The disk is full.")
-        return await super().append(events)
+        return await super().append(events, ids_are_new=ids_are_new)
 
 
 def test_a_request_goes_through_every_step_to_its_answer() -> None:

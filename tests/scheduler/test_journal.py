@@ -22,12 +22,12 @@ class Overtaken(MemoryLog):
     rival: Event | None = None
     journal: Journal | None = None
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:
         if self.rival is not None and self.journal is not None:
             first = await super().append([self.rival])
             self.rival = None
             await self.journal.take([recorded for recorded in first if recorded is not None])
-        return await super().append(events)
+        return await super().append(events, ids_are_new=ids_are_new)
 
 
 def next_of(state: RequestState) -> Sequence[EventData]:

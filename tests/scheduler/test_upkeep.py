@@ -24,10 +24,10 @@ class FailingLog(MemoryLog):
 
     away = False
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:
         if self.away:
             raise LogUnavailable("Kafka is away.")
-        return await super().append(events)
+        return await super().append(events, ids_are_new=ids_are_new)
 
 
 def abandoned(*states: RequestState) -> Renewal:

@@ -54,10 +54,10 @@ def test_one_that_is_granted_before_it_is_told_to_wait_is_called_at_once() -> No
 class SmallLog(MemoryLog):
     """Takes no coverage."""
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:
         if any(isinstance(event.data, Completed | Answered) and event.data.coverage is not None for event in events):
             raise EventTooLarge("An event is larger than the log takes.")
-        return await super().append(events)
+        return await super().append(events, ids_are_new=ids_are_new)
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -175,10 +175,10 @@ class SlowToStart(MemoryLog):
 
     clock: VirtualClock
 
-    async def append(self, events: Sequence[Event]) -> Sequence[Recorded | None]:
+    async def append(self, events: Sequence[Event], *, ids_are_new: bool = False) -> Sequence[Recorded | None]:
         if events and events[-1].type is EventType.STARTED:
             await self.clock.sleep(3)
-        return await super().append(events)
+        return await super().append(events, ids_are_new=ids_are_new)
 
 
 @pytest.mark.parametrize("drain_seconds", [0, 10])
