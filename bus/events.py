@@ -190,6 +190,7 @@ DATA_OF: Final[dict[EventType, type[EventData]]] = {
 TYPE_OF: Final[dict[type[EventData], EventType]] = {data: type_ for type_, data in DATA_OF.items()}
 
 
+_TOPIC_OF: Final = {data: Topic.PAYER if data is Downtime else Topic.RTE for data in TYPE_OF}
 _ENDS: Final = frozenset(DATA_OF[type_] for type_ in TERMINAL)
 
 
@@ -217,7 +218,7 @@ class Event(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def topic(self) -> Topic:
-        return Topic.PAYER if isinstance(self.data, Downtime) else Topic.RTE
+        return _TOPIC_OF[type(self.data)]
 
     @property
     def terminal(self) -> bool:

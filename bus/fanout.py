@@ -149,9 +149,11 @@ class Fanout:
 
     async def take(self, batch: Sequence[Recorded]) -> None:
         """Publish the next events, of any topics: the sink of their reader."""
-        for topic in Topic:
-            if of_topic := [recorded for recorded in batch if recorded.event.topic is topic]:
-                await self._broadcast.publish(topic.value, of_topic)
+        by_topic: dict[Topic, list[Recorded]] = {}
+        for recorded in batch:
+            by_topic.setdefault(recorded.event.topic, []).append(recorded)
+        for topic, of_topic in by_topic.items():
+            await self._broadcast.publish(topic.value, of_topic)
 
     @contextmanager
     def tail(self, *channels: Channel) -> Iterator[LiveTail]:

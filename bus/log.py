@@ -73,6 +73,10 @@ class EventLog(Protocol):
         """All events of one request behind `after` (a request has few)."""
         ...
 
+    def beginning(self, request_id: RequestId) -> Recorded | None:
+        """The request's first event, where that is known without a wait; else only `read_request` can tell."""
+        ...
+
     async def read_payers(self, *, after: int, limit: int) -> Sequence[Recorded]:
         """Up to `limit` events of `payer.events` behind `after`, in log order."""
         ...

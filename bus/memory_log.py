@@ -107,6 +107,10 @@ class MemoryLog:
     async def read_request(self, request_id: RequestId, *, after: int = 0) -> Sequence[Recorded]:
         return _behind(self._by_request.get(request_id, []), after)
 
+    def beginning(self, request_id: RequestId) -> Recorded | None:
+        events = self._by_request.get(request_id)
+        return events[0] if events and events[0].event.sequence == 1 else None
+
     async def read_payers(self, *, after: int, limit: int) -> Sequence[Recorded]:
         return await self.read(Topic.PAYER, after=after, limit=limit)
 

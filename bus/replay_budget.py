@@ -63,6 +63,9 @@ class BudgetedLog:
         key = ("request", request_id, after)
         return await self._in_turn(key, lambda: self._log.read_request(request_id, after=after))
 
+    def beginning(self, request_id: RequestId) -> Recorded | None:
+        return self._log.beginning(request_id)
+
     async def read_payers(self, *, after: int, limit: int) -> Sequence[Recorded]:
         key = ("payers", after, limit)
         return await self._in_turn(key, lambda: self._log.read_payers(after=after, limit=limit))

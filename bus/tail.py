@@ -49,6 +49,11 @@ class Tail:
         events = self._by_request.get(request_id)
         return events.copy() if events is not None and events[0].event.sequence == 1 else None
 
+    def beginning(self, request_id: RequestId) -> Recorded | None:
+        """The first event of a request; None unless it is still here."""
+        events = self._by_request.get(request_id)
+        return events[0] if events is not None and events[0].event.sequence == 1 else None
+
     def forget(self, topic: Topic, through: int) -> None:
         """Let go of the topic's events at or before that position: they may be gone from the log."""
         held = self._topics[topic]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bus.events import Recorded, Topic
+from bus.events import Event, Recorded, Topic
 from bus.fold import RequestState, continues, fold
 from bus.ids import RequestId
 from bus.log import EventLog
@@ -31,15 +31,29 @@ class Tally:
 
         Every event of a payer counts; one of a call alone is nobody's to see.
         """
+        counts = self.known(recorded)
+        if counts is not None:
+            return counts
+        state = await folded(self._log, RequestId(recorded.event.subject), before=recorded.position)
+        if state is not None and state.status.terminal:
+            return False
+        return self._count(0 if state is None else state.sequence, recorded.event)
+
+    def known(self, recorded: Recorded) -> bool | None:
+        """The same without a wait; None where only the log can tell, and `counts` is to be asked."""
         event = recorded.event
         if event.sequence is None:
             return event.topic is Topic.PAYER
         sequence = self._open.pop(event.subject, None)
         if sequence is None:
-            state = await folded(self._log, RequestId(event.subject), before=recorded.position)
-            if state is not None and state.status.terminal:
-                return False
-            sequence = 0 if state is None else state.sequence
+            first = self._log.beginning(RequestId(event.subject))
+            if first is None or first.position < recorded.position:
+                return None
+            sequence = 0
+        return self._count(sequence, event)
+
+    def _count(self, sequence: int, event: Event) -> bool:
+        """Of a request of which so many events have counted, none of them terminal."""
         counts = continues(sequence, event)
         if counts:
             sequence += 1

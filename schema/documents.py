@@ -36,6 +36,7 @@ from schema.limits import Cost, Limits, TooComplex, measure
 from schema.names import with_short_names
 from schema.persisted import DocumentRefused, PersistedDocuments, sha256_of
 from schema.places import OPERATION_NAME, QUERY
+from schema.subscription_plans import Plans
 
 __all__ = ["Document", "DocumentRefused", "Documents", "Operation"]
 
@@ -57,6 +58,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     cost: Cost
     selections: Selections = field(default_factory=Selections)
     """Of a subscription: made when it runs, and forgotten with the document."""
+    plans: Plans = field(default_factory=Plans)
+    """The same of how it begins."""
 
 
 class Document(Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ here needs it, so both go to the executor directly: a submit takes a tenth of th
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Collection, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any, Final, cast
 
@@ -24,6 +24,7 @@ from strawberry.types.graphql import OperationType
 
 from delivery.payloads import Payloads
 from delivery.rates import Rates
+from schema.answer_templates import Selection
 from schema.context import Context
 from schema.documents import Document, DocumentRefused, Documents, Operation
 from schema.errors import ErrorMask, bad_input
@@ -184,6 +185,12 @@ class CoveySchema(strawberry.Schema):
 
     async def _source(self, request: _Request) -> graphql.ExecutionResult | tuple[_Items, EventAnswers]:
         """What a subscription gives, and how each of it is answered; or why it gives nothing."""
+        variables, context = request.arguments["variable_values"], request.arguments["context_value"]
+        plan = request.operation.plans.of(variables)
+        if plan is not None:
+            with suppress(Exception):  # what it raises again below is told with its place
+                items = await plan.begin(request.arguments["root_value"], context, variables)
+                return items, self._answers(request, plan.selection, partial(_executor_again, self._schema, request))
         executor = _executor(self._schema, request)
         if isinstance(executor, list):
             return graphql.ExecutionResult(None, errors=executor)
@@ -193,13 +200,21 @@ class CoveySchema(strawberry.Schema):
         if isinstance(source, graphql.ExecutionResult):
             return source
         selection = request.operation.selections.of(executor, request.document.ast)
-        answers = EventAnswers(
+        if selection is None:
+            return cast("_Items", source), self._answers(request, None, lambda: executor)
+        request.operation.plans.learn(executor, selection, variables)
+        answers = self._answers(request, selection, partial(_executor_again, self._schema, request))
+        return cast("_Items", source), answers
+
+    def _answers(
+        self, request: _Request, selection: Selection | None, executor: Callable[[], Executor[Any]]
+    ) -> EventAnswers:
+        return EventAnswers(
             selection=selection,
-            executor=partial(_executor_again, self._schema, request) if selection else lambda: executor,
+            executor=executor,
             answers=request.arguments["context_value"].use_cases.answers,
             told=lambda result: self._told(request, result),
         )
-        return cast("_Items", source), answers
 
     def _told(self, request: _Request, result: graphql.ExecutionResult) -> ExecutionResult:
         if result.errors is None:

@@ -204,6 +204,9 @@ class KafkaLog:
         self._refuse()
         return await self._reading.of_request(request_id, after=after)
 
+    def beginning(self, request_id: RequestId) -> Recorded | None:
+        return self._tail.beginning(request_id)
+
     def of_request(self, request_id: RequestId) -> Sequence[Recorded] | None:
         """All its events, as far as this process has read; None unless it holds them from the first on in memory."""
         return self._tail.of_request(request_id)

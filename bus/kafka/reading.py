@@ -161,7 +161,7 @@ class KafkaReading:
                 return view.events, view.through
             if view is not None and after < view.after < view.through:
                 through = min(through, view.after)  # a hole: the view goes on behind it
-        wanted = {"ce_tenantid": str(tenant_id), "ce_memberid": str(member_id)}
+        wanted = {"ce_tenantid": tenant_id.encode(), "ce_memberid": member_id.encode()}
         return await self._seek(place, after, through, limit, wanted)
 
     async def _of_request_in_view(self, request_id: RequestId) -> tuple[Sequence[Recorded], int]:
@@ -200,7 +200,7 @@ class KafkaReading:
                 after = self._tail.reached(place)
             else:
                 before = self._before_tail(place, after, end)
-                events, after = await self._seek(place, after, before, _ALL, {"ce_subject": str(request_id)})
+                events, after = await self._seek(place, after, before, _ALL, {"ce_subject": request_id.encode()})
                 found += [recorded for recorded in events if recorded.event.request_id == request_id]
         return found
 
@@ -209,7 +209,7 @@ class KafkaReading:
         return min(end, self._tail.start(place)) if after < self._tail.start(place) else end
 
     async def _seek(
-        self, place: Place, after: int, through: int, limit: int, wanted: Mapping[str, str]
+        self, place: Place, after: int, through: int, limit: int, wanted: Mapping[str, bytes]
     ) -> tuple[Sequence[Recorded], int]:
         floor = self._floors[place]
         if through <= floor:

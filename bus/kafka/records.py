@@ -12,13 +12,13 @@ from aiokafka.partitioner import murmur2
 
 from bus.errors import LogCorrupt
 from bus.events import Event, EventType, Recorded, Topic, decode_data, encode_data
-from bus.ids import MemberId, TenantId
+from bus.ids import EventId, MemberId, TenantId
 from bus.sealing import Sealer
 
 _SPECIFICATION: Final = "1.0"
 _PLAIN: Final = "application/json"
 _SEALED: Final = "application/octet-stream"
-_TYPES: Final[Mapping[str, EventType]] = {type_.value: type_ for type_ in EventType}
+_TYPES: Final[Mapping[bytes, EventType]] = {type_.value.encode(): type_ for type_ in EventType}
 _POSITIVE: Final = 0x7FFFFFFF
 _MEMBERS_REMEMBERED: Final = 65_536
 """The hash is Python's own work, and asked for with every record that is read."""
@@ -103,7 +103,7 @@ class KafkaRecords:
         return Message(place, _key(event), value, headers)
 
     def recorded(
-        self, place: Place, record: Any, matches: Callable[[Mapping[str, str]], bool] | None = None
+        self, place: Place, record: Any, matches: Callable[[Mapping[str, bytes]], bool] | None = None
     ) -> Recorded | None:
         """The event of a record, which has `offset`, `value` and `headers`; None for one that is no event of this
         catalogue, or where the headers do not match.
@@ -112,28 +112,30 @@ class KafkaRecords:
         sealed with another key: passing over what was acknowledged would be a loss.
         """
         try:
-            headers = {name: value.decode() for name, value in record.headers}
+            headers: dict[str, bytes] = dict(record.headers)
             if matches is not None and not matches(headers):
                 return None
             told = headers.get
-            tenant, sequence, attempt = told("ce_tenantid"), told("ce_sequence"), told("ce_attempt")
-            value = self._sealer.unseal(tenant or TenantId(""), record.value or b"")
+            tenant, member, traceparent = told("ce_tenantid"), told("ce_memberid"), told("ce_traceparent")
+            sequence, attempt = told("ce_sequence"), told("ce_attempt")
+            tenant_id = None if tenant is None else TenantId(tenant.decode())
+            value = self._sealer.unseal(tenant_id or TenantId(""), record.value or b"")
             event = Event(
-                id=headers["ce_id"],
-                source=headers["ce_source"],
-                subject=headers["ce_subject"],
-                time=datetime.fromisoformat(headers["ce_time"]),
+                id=EventId(headers["ce_id"].decode()),
+                source=headers["ce_source"].decode(),
+                subject=headers["ce_subject"].decode(),
+                time=datetime.fromisoformat(headers["ce_time"].decode()),
                 data=decode_data(_TYPES[headers["ce_type"]], value),
-                tenant_id=tenant,
-                member_id=told("ce_memberid"),
+                tenant_id=tenant_id,
+                member_id=None if member is None else MemberId(member.decode()),
                 sequence=None if sequence is None else int(sequence),
                 attempt=None if attempt is None else int(attempt),
-                traceparent=told("ce_traceparent"),
+                traceparent=None if traceparent is None else traceparent.decode(),
             )
         except LogCorrupt as error:
             where = f"{place.topic}, partition {place.partition}, offset {record.offset}"
             raise LogCorrupt(f"{where}: {error}") from error
-        except (KeyError, ValueError, AttributeError, msgspec.MsgspecError):
+        except (KeyError, ValueError, TypeError, AttributeError, msgspec.MsgspecError):
             return None
         owned = event.tenant_id is not None and event.member_id is not None
         if event.topic is not place.topic or (event.sequence is not None and not owned):

@@ -11,7 +11,7 @@ from bus.events import Recorded, Topic
 from bus.kafka.client import KafkaClient
 from bus.kafka.records import KafkaRecords, Place, offset_behind, position_of
 
-Matches = Callable[[Mapping[str, str]], bool]
+Matches = Callable[[Mapping[str, bytes]], bool]
 """Whether the record with these headers is wanted; asked before its data is read."""
 
 

@@ -87,10 +87,14 @@ class KafkaTail:
 
     def of_request(self, request_id: RequestId) -> Sequence[Recorded] | None:
         """All events of a request up to where the reader has come; None unless its first is still here."""
+        return None if self.beginning(request_id) is None else list(self._by_request[request_id])
+
+    def beginning(self, request_id: RequestId) -> Recorded | None:
+        """The first event of a request; None unless it is still here."""
         events = self._by_request.get(request_id)
         if events is None or events[0].event.sequence != 1 or request_id in self._headless:
             return None
-        return list(events)
+        return events[0]
 
     def lost(self, recorded: Recorded) -> None:
         """A first event of a request that had begun before: it is not the beginning, unless that one is here too."""

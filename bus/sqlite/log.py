@@ -118,6 +118,9 @@ class SqliteLog(SqliteLogReader):
             return await super().read_request(request_id, after=after)
         return [recorded for recorded in held if recorded.position > after]
 
+    def beginning(self, request_id: RequestId) -> Recorded | None:
+        return self._tail.beginning(request_id)
+
     async def end(self, topic: Topic) -> int:
         return self._ends[topic]
 

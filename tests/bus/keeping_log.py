@@ -55,6 +55,9 @@ class KeepingLog:
     async def read_request(self, request_id: RequestId, *, after: int = 0) -> Sequence[Recorded]:
         return await self._read(lambda recorded: recorded.event.request_id == request_id, after)
 
+    def beginning(self, request_id: RequestId) -> Recorded | None:
+        return None  # who asks has to read
+
     async def read_payers(self, *, after: int, limit: int) -> Sequence[Recorded]:
         return await self.read(Topic.PAYER, after=after, limit=limit)
 

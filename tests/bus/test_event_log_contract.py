@@ -168,6 +168,14 @@ async def test_a_request_is_read_whole_or_behind_a_position(event_log: ClosableL
     assert await event_log.read_request(RequestId("unknown")) == []
 
 
+async def test_a_beginning_that_is_known_is_the_first_event(event_log: ClosableLog) -> None:
+    first = submitted()
+    await event_log.append([first, submitted("r2"), enqueued(first)])
+    (begun, _) = await event_log.read_request(R1)
+    assert event_log.beginning(R1) in (begun, None)
+    assert event_log.beginning(RequestId("unknown")) is None
+
+
 async def test_a_call_of_the_same_id_is_no_part_of_a_request(event_log: ClosableLog) -> None:
     await event_log.append([submitted("r1"), answered("r1")])
     assert len(await event_log.read_request(R1)) == 1

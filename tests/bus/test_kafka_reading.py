@@ -49,8 +49,8 @@ class _Seeker:
         return Stretch(events=found, through=reached, floor=self._floor)
 
 
-def _headers(message: Message) -> Mapping[str, str]:
-    return {name: value.decode() for name, value in message.headers}
+def _headers(message: Message) -> Mapping[str, bytes]:
+    return dict(message.headers)
 
 
 class _View:

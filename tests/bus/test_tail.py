@@ -53,6 +53,7 @@ def test_it_agrees_with_a_list_and_keeps_its_bounds(
         request = tail.read_request(RequestId(one.event.subject))
         events = [each for each in history if each.event.request_id == one.event.subject]
         assert request is None or request == events
+        assert tail.beginning(RequestId(one.event.subject)) == (request[0] if request else None)
 
 
 def test_what_was_before_it_was_opened_is_not_in_it() -> None:
