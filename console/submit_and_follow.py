@@ -15,8 +15,8 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from bus.clock import Clock
-from console.asking import ANSWER_SECONDS, answered, graphql_url, refusal, unreachable
-from console.errors import ServerRefused, TokenNotTaken
+from console.asking import ANSWER_SECONDS, answered, graphql_url, refusal
+from console.errors import ServerRefused, ServerUnreachable, TokenNotTaken
 from setting_kinds import LOOPBACK
 
 Item = dict[str, Any]
@@ -110,7 +110,10 @@ class SubmitAndFollow:
             # Full jitter, so that the clients of a server that went away do not come back together.
             await self._clock.sleep(self._random.uniform(0, min(8.0, 0.25 * 2**in_vain)))
             in_vain += 1
-        raise unreachable(self._url, "no answer on the socket")
+        raise ServerUnreachable(
+            f"{self._url} does not answer on a socket any more. Request {request_id} was accepted and goes on: run the "
+            "same command again once the server is back; it joins that request's call, or finds its answer in the cache."
+        )
 
     async def _stream(self, request_id: str, after: str | None) -> AsyncGenerator[Item]:
         """One socket's items, to `complete`. Raises _CutOff where coming back may help."""
