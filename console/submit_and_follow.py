@@ -112,7 +112,7 @@ class SubmitAndFollow:
             in_vain += 1
         raise ServerUnreachable(
             f"{self._url} does not answer on a socket any more. Request {request_id} was accepted and goes on: run the "
-            "same command again once the server is back; it joins that request's call, or finds its answer in the cache."
+            "same command again once the server is back; it joins that one's call, or finds the answer in the cache."
         )
 
     async def _stream(self, request_id: str, after: str | None) -> AsyncGenerator[Item]:
