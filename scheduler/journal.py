@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final, TypeVar
 
 import structlog
@@ -55,6 +55,8 @@ class Journal:
         self._new_id = new_id
         self._metrics = metrics
         self._open: dict[RequestId, OpenRequest] = {}
+        self._expected: dict[RequestId, asyncio.Event] = {}
+        """Requests that are spoken of, and that the views do not know yet."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -70,8 +72,11 @@ class Journal:
         """As a sink of the log's reader: learn what other writers made of the requests that this process has open."""
         for recorded in batch:
             request_id = recorded.event.request_id
-            request = None if request_id is None else self._open.get(request_id)
-            if request is not None:
+            if request_id is None:
+                continue
+            if (came := self._expected.get(request_id)) is not None:
+                came.set()
+            if (request := self._open.get(request_id)) is not None:
                 request.state = fold(request.state, recorded) or request.state
                 if request.state.status.terminal:
                     del self._open[request.state.request_id]
@@ -171,8 +176,21 @@ class Journal:
                 if not state.status.terminal:
                     self.take_in(state)
             if unmet:
-                await self._clock.sleep(_LOOK_AGAIN_SECONDS)
                 patience_seconds -= _LOOK_AGAIN_SECONDS
+                await self._wait_for_one_of(unmet)
+
+    async def _wait_for_one_of(self, request_ids: Sequence[RequestId]) -> None:
+        """Return when the log's reader brings one of them, but soon in any case: another reader may fill the views."""
+        came = asyncio.Event()
+        self._expected.update(dict.fromkeys(request_ids, came))
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                    await came.wait()
+        finally:
+            for request_id in request_ids:
+                if self._expected.get(request_id) is came:
+                    del self._expected[request_id]
 
     def _events(self, state: RequestState, all_data: Sequence[EventData]) -> list[Event]:
         events = []

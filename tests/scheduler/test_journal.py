@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from structlog.testing import capture_logs
@@ -14,6 +15,7 @@ from bus.memory_log import MemoryLog
 from bus.metrics import Metrics
 from scheduler.journal import Journal
 from tests.bus.conftest import enqueued, submitted
+from tests.virtual_time import VirtualClock, run_virtually
 
 
 class Overtaken(MemoryLog):
@@ -53,3 +55,34 @@ async def test_who_is_overtaken_goes_on_behind_what_came_first_though_the_reader
     assert (request.state.status, request.state.sequence) == (RequestStatus.SCHEDULED, 3)
     found = await log.get(TenantId("t1"), request.state.request_id)
     assert found is not None and found.status is RequestStatus.SCHEDULED
+
+
+def test_who_speaks_of_a_request_before_the_reader_has_it_goes_on_as_soon_as_it_comes() -> None:
+    async def main() -> None:
+        log, clock = MemoryLog("epoch"), VirtualClock()
+        journal = Journal(log, log, clock, random_id, Metrics())
+        first = submitted("r1")
+        assert first.request_id is not None
+        asking = asyncio.create_task(journal.still_open([first.request_id]))
+        await clock.sleep(0.003)
+        await journal.take([recorded for recorded in await log.append([first]) if recorded is not None])
+        [request] = await asking
+        assert request.state.request_id == first.request_id
+        assert clock.monotonic() == 0.003
+
+    run_virtually(main())
+
+
+def test_who_speaks_of_a_request_that_another_reader_brings_looks_again_soon() -> None:
+    async def main() -> None:
+        log, clock = MemoryLog("epoch"), VirtualClock()
+        journal = Journal(log, log, clock, random_id, Metrics())
+        first = submitted("r1")
+        assert first.request_id is not None
+        asking = asyncio.create_task(journal.still_open([first.request_id]))
+        await clock.sleep(0.003)
+        await log.append([first])
+        assert [request.state.request_id for request in await asking] == [first.request_id]
+        assert clock.monotonic() == 0.02
+
+    run_virtually(main())
