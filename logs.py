@@ -6,6 +6,7 @@ access log is written: what was asked is health data.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from typing import Final
@@ -55,8 +56,10 @@ def configure(*, level: str, json_lines: bool) -> None:
 
 
 def _worth_telling(record: logging.LogRecord) -> bool:
-    """Not a stack trace for every frame that some client writes in no UTF-8; it is closed with 1007, and counted."""
-    return not record.getMessage().startswith("Invalid UTF-8")
+    """Not a stack trace for every frame that some client writes in no UTF-8 (it is closed with 1007, and counted), nor
+    for every answer that a second signal breaks off."""
+    cause = record.exc_info[1] if record.exc_info else None
+    return not record.getMessage().startswith("Invalid UTF-8") and not isinstance(cause, asyncio.CancelledError)
 
 
 def _rendering(json_lines: bool) -> list[Processor]:

@@ -40,6 +40,8 @@ _QUESTION: Final = {
     "card": "AETNA12345",
 }
 """The first of the people that Stedi documents for tests."""
+_DRAIN_SECONDS: Final = 1.0
+"""Unless set: there is no other instance that returning clients could come down upon."""
 
 
 async def demo(settings: Settings, *, port: int) -> int:
@@ -47,7 +49,7 @@ async def demo(settings: Settings, *, port: int) -> int:
     _only_in_development(settings)
     require_free(_HOST, port)
     async with _simulator(settings) as payer_url:
-        served = settings.model_copy(update={"payer_url": payer_url})
+        served = _served(settings, payer_url)
         return await app.serve(
             served, host=_HOST, port=port, on_ready=lambda url: _welcome(served, url, _payers(settings))
         )
@@ -67,7 +69,7 @@ async def once(settings: Settings, *, port: int, keep_data: bool) -> int:
 
 async def _once(settings: Settings, port: int) -> int:
     async with _simulator(settings) as payer_url:
-        served = settings.model_copy(update={"payer_url": payer_url})
+        served = _served(settings, payer_url)
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         stop = asyncio.Event()
         free_port = port if is_free(_HOST, port) else 0
@@ -90,6 +92,11 @@ async def _checked(settings: Settings, url: str) -> int:
     async with connected(url, _token(settings)) as client:
         last = await check(client, _request(), lambda item: out.print(event_line(item), markup=False, highlight=False))
     return conclude(last, out, err)
+
+
+def _served(settings: Settings, payer_url: str) -> Settings:
+    drain_seconds = settings.drain_seconds if "drain_seconds" in settings.model_fields_set else _DRAIN_SECONDS
+    return settings.model_copy(update={"payer_url": payer_url, "drain_seconds": drain_seconds})
 
 
 def _simulator(settings: Settings) -> AbstractAsyncContextManager[str]:

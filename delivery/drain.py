@@ -7,10 +7,13 @@ import contextlib
 from random import Random
 from typing import Final
 
+import structlog
+
 from bus.clock import Clock
 from delivery.connections import Connection, Connections
 from delivery.endings import Ending
 
+_LOG: Final = structlog.get_logger(__name__)
 _CLOSE_SECONDS: Final = 5.0
 """A reader that stalls is not waited for longer: no close code can reach it anyway."""
 
@@ -35,6 +38,13 @@ class Drain:
         """Close every acknowledged socket, evenly spread over the window with jitter; return when all were told."""
         self.active = True
         connections = self._connections.admitted()
+        if connections:
+            _LOG.warning(
+                "closing_connections",
+                count=len(connections),
+                over_seconds=self._window_seconds,
+                note="clients come back by cursor; a second signal ends this at once",
+            )
         self._random.shuffle(connections)
         began = self._clock.monotonic()
         async with asyncio.TaskGroup() as closing:

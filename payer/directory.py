@@ -19,7 +19,7 @@ from payer.errors import DirectoryInvalid
 
 _FILE: Final = Path(__file__).with_name("payers.json")
 _LONGEST_GIVEN: Final = 80
-_SIMILAR: Final = 0.5
+_SIMILAR: Final = 0.6
 _A_BEGINNING: Final = 0.9
 """How alike a name is to its own beginning: as good as one that is nearly the same."""
 _GUESSES_REMEMBERED: Final = 1_024

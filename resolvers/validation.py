@@ -79,8 +79,8 @@ class InputRules:
 
     def _unknown_payer(self, given: str, path: Path) -> InputProblem:
         nearest = [f"{payer.name} ({payer.id})" for payer in self._directory.nearest(given)]
-        hint = f" Perhaps one of these was meant: {', '.join(nearest)}." if nearest else ""
-        return _problem(path, ProblemCode.PAYER_UNKNOWN, f"No payer goes by this id.{hint}")
+        hint = f"Perhaps one of these was meant: {', '.join(nearest)}." if nearest else "Look it up: `payers(search:)`."
+        return _problem(path, ProblemCode.PAYER_UNKNOWN, f"No payer goes by this id. {hint}")
 
     def _question_problems(self, given: GivenQuestion, path: Path) -> Iterator[InputProblem]:
         today = self._clock.now().date()

@@ -20,7 +20,9 @@ CUT_OFF: Final = Failure(
 )
 """Why a request gets another attempt whose call nobody makes any more."""
 _NO_ANSWER: Final = "No answer came within the time this request was given."
-_ASK_AGAIN: Final = "Ask again, with a later deadline."
+_WITH_MORE_TIME: Final = "Ask again, with a later deadline."
+_LATER: Final = "Ask again later."
+"""More time does not mend what failed."""
 
 
 def end_of(outcome: Outcome) -> CallEnd:
@@ -63,7 +65,7 @@ def timed_out(state: RequestState) -> Sequence[EventData]:
         failed = state.attempt - 1
         said.append(f"{failed} earlier attempt{'s' if failed > 1 else ''} failed, the last with {state.cause.code}:")
         said.append(state.cause.message)
-    message = " ".join([*said, _ASK_AGAIN])
+    message = " ".join([*said, _WITH_MORE_TIME if state.cause is None else _LATER])
     return [
         TimedOut(payer_id=state.payer_id, failure=Failure(code="DEADLINE", kind=FailureKind.DEADLINE, message=message))
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -102,3 +103,14 @@ def test_development_is_readable_and_without_colour_off_a_terminal(capsys: pytes
     structlog.get_logger("x").info("caught up", position=7)
     written = capsys.readouterr().err
     assert "caught up" in written and "position=7" in written and "\x1b" not in written
+
+
+def test_an_answer_that_a_second_signal_breaks_off_is_no_stack_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(level="info", json_lines=True)
+    for cause in (asyncio.CancelledError(), ValueError()):
+        try:
+            raise cause
+        except BaseException:
+            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    (line,) = lines(capsys)
+    assert "ValueError" in json.dumps(line)

@@ -7,6 +7,7 @@ import contextlib
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from bus.ids import MemberId
 from delivery.caller import Caller, Role
@@ -184,7 +185,10 @@ async def test_a_drain_tells_every_socket_to_come_back_spread_over_the_window() 
 
         visits = [asyncio.create_task(stay(number)) for number in range(10)]
         await eventually(lambda: len(harness.connections.admitted()) == 10)
-        draining = asyncio.create_task(harness.drain.run())
+        with capture_logs() as lines:
+            draining = asyncio.create_task(harness.drain.run())
+            await eventually(lambda: lines != [])
+        assert [(line["event"], line["count"]) for line in lines] == [("closing_connections", 10)]
         for second in range(1, 11):
             await eventually(lambda: harness.clock.sleeping == 2)  # the drain, and the timers of all sockets
             assert len(closed_at) == second - 1
