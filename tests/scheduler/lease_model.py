@@ -141,56 +141,53 @@ def tick(world: World) -> World:
     """Time passes for everybody. The replica's leases end as well; how long it would wait is what it last heard."""
     server, replica = aged(world.server), aged(world.replica)._replace(wait=world.replica.wait)
     instances = tuple(
-        one._replace(
-            lease=max(one.lease - 1, 0),
-            sent=one.sent and one.lease > 1,
-            counted=max(one.counted - 1, 0),
-        )
+        Instance(one.met, max(one.lease - 1, 0), one.sent and one.lease > 1, max(one.counted - 1, 0))
         for one in world.instances
     )
-    return world._replace(instances=instances, server=server, replica=replica, lag=world.lag + 1)
+    return World(instances, server, replica, world.lag + 1, world.losses)
 
 
 def aged(server: Server) -> Server:
-    rows = [
-        row._replace(
+    rows = tuple(
+        Row(
             lease=max(row.lease - 1, 0),
+            listed=row.listed,
             silent=min(row.silent + 1, LEASE) if row.listed else 0,
             joined=min(row.joined + 1, LAG + 1) if row.listed else 0,
+            unheard=row.unheard,
         )
         for row in server.rows
-    ]
-    return server._replace(rows=tuple(rows), wait=max(server.wait - 1, 0))
+    )
+    return Server(rows, max(server.wait - 1, 0), server.known)
 
 
 def lost(world: World, left: Server, rules: Rules) -> World:
     """Another server, or an empty one: what is left of the state begins an epoch that nobody has met."""
-    rows = tuple(row._replace(unheard=row.listed, silent=0) for row in left.rows)
+    rows = tuple(Row(row.lease, row.listed, 0, row.joined, unheard=row.listed) for row in left.rows)
     server = Server(rows, LEASE, left.known)
-    instances = tuple(one._replace(met=False) for one in world.instances)
-    return world._replace(instances=instances, server=server, replica=server, lag=0, losses=world.losses - 1)
+    instances = tuple(Instance(False, one.lease, one.sent, one.counted) for one in world.instances)
+    return World(instances, server, server, 0, world.losses - 1)
 
 
 def with_instance(world: World, index: int, one: Instance) -> World:
-    return world._replace(instances=(*world.instances[:index], one, *world.instances[index + 1 :]))
+    instances = (*world.instances[:index], one, *world.instances[index + 1 :])
+    return World(instances, world.server, world.replica, world.lag, world.losses)
 
 
 def with_row(world: World, index: int, row: Row) -> World:
-    rows = world.server.rows
-    server = world.server._replace(rows=(*rows[:index], row, *rows[index + 1 :]))
-    return world._replace(server=server)
+    rows, wait, known = world.server
+    server = Server((*rows[:index], row, *rows[index + 1 :]), wait, known)
+    return World(world.instances, server, world.replica, world.lag, world.losses)
 
 
 def canonical(world: World) -> World:
     """The same world whoever is called first: instances are alike. Once no loss is left to come, the replica is never
     asked, so that what it lacks makes no difference either."""
-    if not world.losses:
-        world = world._replace(replica=EMPTY, lag=0)
-    columns = sorted(zip(world.instances, world.server.rows, world.replica.rows, strict=True))
+    replica, lag = (world.replica, world.lag) if world.losses else (EMPTY, 0)
+    columns = sorted(zip(world.instances, world.server.rows, replica.rows, strict=True))
     instances, rows, replicas = zip(*columns, strict=True)
-    return world._replace(
-        instances=instances, server=world.server._replace(rows=rows), replica=world.replica._replace(rows=replicas)
-    )
+    server = Server(rows, world.server.wait, world.server.known)
+    return World(instances, server, Server(replicas, replica.wait, replica.known), lag, world.losses)
 
 
 class Explored(NamedTuple):

@@ -34,8 +34,10 @@ class Line:
         async with await asyncio.start_server(self._pipe, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
             async with redis_client(RedisAddress(url=f"redis://127.0.0.1:{port}{self._redis.path}")) as client:
-                yield client
-            self.cut()
+                try:
+                    yield client
+                finally:
+                    self.cut()
 
     def cut(self) -> None:
         for writer in self._writers:
@@ -71,7 +73,7 @@ async def test_a_line_that_breaks_rings_for_what_was_missed(redis_url: str) -> N
 async def test_a_line_that_was_cut_in_silence_is_noticed_and_one_on_which_nothing_happens_is_kept(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission_module, "_LISTEN_SECONDS", 0.1)
+    monkeypatch.setattr(admission_module, "_LISTEN_SECONDS", 0.3)
     line, rung = Line(redis_url), asyncio.Event()
     async with line.client() as client:
         admission = RedisAdmission(client, AdmissionPolicy(), random_id, prefix=f"{{test-{random_id()}}}:admission")

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 _START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 20
 _POLL_SECONDS: Final = 0.1
+_PORTS: Final = range(10_000, 32_000)
+"""Below those that connections are given: free now is still free when its server comes, or comes back."""
 
 
 class ServerFailed(Exception):
@@ -101,13 +105,16 @@ class ServerProcess:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different loopback ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Different loopback ports that nobody listens on now, and that no connection is given meanwhile."""
+    opened: list[socket.socket] = []
     try:
-        return [opened.getsockname()[1] for opened in sockets]
+        while len(opened) < count:
+            with suppress(OSError):
+                opened.append(socket.create_server(("127.0.0.1", secrets.choice(_PORTS))))
+        return [one.getsockname()[1] for one in opened]
     finally:
-        for opened in sockets:
-            opened.close()
+        for one in opened:
+            one.close()
 
 
 async def listens(port: int) -> bool:

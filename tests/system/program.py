@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -24,6 +23,7 @@ from delivery.caller import Role
 from delivery.development_key import DevelopmentKey, sign_development_token
 from payer.simulator.app import simulator_app
 from payer.simulator.running import running_simulator
+from tests.services.process import free_ports
 
 COVEY: Final = (sys.executable, "-m", "cli")
 ROOT: Final = Path(__file__).parents[2]
@@ -54,9 +54,7 @@ STATUS: Final = "query Status($id: ID!) { coverageRequest(id: $id) { status atte
 
 def free_port() -> int:
     """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def question(member: str, payer: str, last_name: str = "Doe", **changes: Any) -> dict[str, Any]:
