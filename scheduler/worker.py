@@ -279,17 +279,7 @@ class Worker:
         await self._journal.note(change.payer_id, downtime)
 
     async def _until_changed(self, wakeup: float | None) -> None:
-        changed = self._dispatcher.changed
-        if wakeup is None:
-            await changed.wait()
-            return
-        alarm = asyncio.create_task(self._ring(wakeup), name="worker alarm")
-        try:
-            await changed.wait()
-        finally:
-            alarm.cancel()
-            await asyncio.wait({alarm})  # not the alarm itself: its end and that of the worker would look the same
-
-    async def _ring(self, at: float) -> None:
-        await self._clock.sleep(at - self._clock.monotonic())
-        self._dispatcher.changed.set()
+        seconds = None if wakeup is None else wakeup - self._clock.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._dispatcher.changed.wait()

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import threading
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
+from hypothesis import is_hypothesis_test
 
 from tests.services.addresses import ADDRESSES
 
 SERVICES = ("node", "browser", "services")
+MEASURED = ("bus", "scheduler", "warming", "resolvers", "schema")
+"""Rooms whose coverage is judged."""
+_TESTS = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +44,31 @@ def redis_url(service_addresses: dict[str, str]) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first: run side by side, tests then end together."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def measures(item: pytest.Item) -> bool:
+    """Whether the test adds to coverage: a room's own tests do, and not those that draw their examples, for they reach
+    other lines each time."""
+    own = item.path.relative_to(_TESTS).parts[0] in MEASURED
+    return own and not is_hypothesis_test(getattr(item, "obj", None)) and item.get_closest_marker("unmeasured") is None
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that does not add to coverage is spared its cost, up to five times its own.
+
+    pytest-cov's `no_cover` does nothing in the processes of pytest-xdist: a second measurement goes on beneath.
+    """
+    if measures(item):
+        return (yield)
+    noting, noting_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(noting)
+        threading.settrace(noting_threads)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -89,6 +89,9 @@ class KafkaWriter:
                 self._drop(producer)
             raise EventTooLarge("An event is larger than the log takes.") from error
         except (KafkaError, TimeoutError, OSError) as error:
+            if producer is not None and self._producer is producer:
+                # Once for all who wait for it: what they are told says no more than that the log is away.
+                _logger.warning("kafka_took_too_long", waiting=self._waiting_events, error=type(error).__name__)
             if producer is not None:
                 self._drop(producer)
             raise LogUnavailable(f"Kafka did not take the event in time ({type(error).__name__}).") from error
@@ -149,7 +152,11 @@ class KafkaWriter:
 async def _abandon(producer: AIOKafkaProducer) -> None:
     # `stop` flushes first, for ever where nobody listens; aiokafka has no public way to give up.
     producer._sender.sender_task.cancel()
-    producer._message_accumulator.fail_all(KafkaTimeoutError())
+    accumulator = producer._message_accumulator
+    # A batch that was sent and is to be sent again is no longer counted as sent, but takes itself out from there when
+    # it fails: aiokafka's KeyError in the log.
+    accumulator._pending_batches.update(batch for batches in accumulator._batches.values() for batch in batches)
+    accumulator.fail_all(KafkaTimeoutError())
     try:
         await producer.stop()
     except Exception as error:  # it is of no more use, whatever it says

@@ -9,10 +9,11 @@ local function packed_lease(lease)
   return cmsgpack.pack({ lease.expires, lease.payer, tenant, class, lease.owner, lease.alone or false })
 end
 
+-- One that an earlier version packed is as good as lost: whoever makes its call tells it again.
 local function lease_in(record)
   local parts = cmsgpack.unpack(record)
   return {
-    expires = parts[1], payer = parts[2], tenant = parts[3], class = parts[4], owner = parts[5], alone = parts[6],
+    expires = sure(parts[1]), payer = parts[2], tenant = parts[3], class = parts[4], owner = parts[5], alone = parts[6],
   }
 end
 

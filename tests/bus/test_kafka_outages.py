@@ -193,8 +193,7 @@ async def own_broker(tmp_path: Path, service_addresses: dict[str, str]) -> Async
     server = KafkaServer(tmp_path / "kafka")
     await server.start()
     yield server
-    server.thaw()
-    await server.stop()
+    server.kill()
 
 
 async def test_a_stopped_broker_refuses_and_what_was_refused_does_not_turn_up_later(own_broker: KafkaServer) -> None:

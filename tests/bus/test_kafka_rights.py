@@ -26,7 +26,7 @@ async def asking(tmp_path: Path, service_addresses: dict[str, str]) -> AsyncIter
     try:
         yield kafka
     finally:
-        await kafka.stop()
+        kafka.kill()
 
 
 async def why_not(log: KafkaLog) -> str | None:

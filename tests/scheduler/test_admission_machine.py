@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -243,6 +244,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         }
 
 
+@pytest.mark.unmeasured  # it draws its steps
 def test_bar_02_no_slot_is_leaked_or_freed_twice_whatever_happens_in_whatever_order() -> None:
     run_state_machine_as_test(
         AdmissionMachine, settings=settings(max_examples=120, stateful_step_count=40, deadline=None)

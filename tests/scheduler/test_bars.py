@@ -29,7 +29,7 @@ from tests.scheduler.scenarios import (
 )
 from tests.scheduler.simulation import MEAN_SECONDS, Asks, Simulation, call_seconds, numbered_ids, quantile, stream
 
-pytestmark = pytest.mark.no_cover  # hours of decisions, five times as dear when each line is noted; others cover them
+pytestmark = pytest.mark.unmeasured  # hours of decisions, five times as dear when each line is noted; others cover them
 SEED = 7
 
 

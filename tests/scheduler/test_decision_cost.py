@@ -16,7 +16,7 @@ from scheduler.core import AdmissionCore
 from tests.scheduler.asks import ask
 from tests.scheduler.test_core import core_of
 
-pytestmark = pytest.mark.no_cover  # the test notes each line itself
+pytestmark = pytest.mark.unmeasured  # the test notes each line itself
 
 TraceFunction: TypeAlias = Callable[[FrameType, str, object], "TraceFunction"]
 Decide = Callable[[AdmissionCore, int], object]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.scheduler.lease_model import Rules, explore
 
-pytestmark = pytest.mark.no_cover  # of the program nothing runs here
+pytestmark = pytest.mark.unmeasured  # of the program nothing runs here
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -66,6 +67,7 @@ async def go_on(instances: Sequence[RedisAdmission], live: Sequence[CallId], now
         await second.hold(CallId(f"held-{step}"), PayerId("payer"), at + 5.0, at)
 
 
+@pytest.mark.unmeasured  # the same decisions for each key
 async def test_whichever_key_is_thrown_away_decisions_go_on(slots: SharedSlots) -> None:
     await busy(slots)
     names = [name async for name in slots.client.scan_iter(match=f"{slots.prefix}:*", count=10_000)]
@@ -98,6 +100,20 @@ async def test_a_lease_that_was_thrown_away_is_held_again_by_whoever_makes_the_c
         assert (await second.renew(12.0)).state_lost
 
         assert (await first.status(12.0)).held == len(live)
+
+
+async def test_leases_that_an_earlier_version_packed_are_held_again_by_whoever_makes_the_calls(
+    slots: SharedSlots,
+) -> None:
+    (first, second), live = await busy(slots)
+    earlier = msgspec.msgpack.encode({"payer": "60054", "owner": ""})
+    for call_id in await slots.client.hkeys(f"{slots.prefix}:lease"):
+        await slots.client.hset(f"{slots.prefix}:lease", call_id, earlier)
+
+    assert (await first.renew(12.0)).state_lost
+    assert (await second.renew(12.0)).state_lost
+
+    assert (await first.status(12.0)).held == len(live)
 
 
 async def test_what_is_held_is_told_again_where_the_state_is_found_broken_while_it_is_told(slots: SharedSlots) -> None:

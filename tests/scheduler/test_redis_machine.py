@@ -20,7 +20,7 @@ from tests.scheduler.shared_slots import SharedSlots
 from tests.scheduler.test_admission_machine import POLICY, AdmissionMachine
 from tests.scheduler.twins import Twins
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.unmeasured]  # thousands of decisions; others cover them
 
 
 def test_three_instances_decide_as_one_core_does(redis_url: str) -> None:

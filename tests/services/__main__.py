@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tests.services.addresses import ADDRESSES, FOLDER
-from tests.services.kafka import KafkaServer
+from tests.services.kafka import KafkaServer, archive_classes
 from tests.services.process import ServerFailed, free_ports
 from tests.services.redis import RedisServer
 
@@ -55,6 +55,7 @@ async def _start(brokers: int) -> None:
     layout = layout or _new_layout(brokers)
     _RUN.mkdir(parents=True, exist_ok=True)
     (_RUN / "layout.json").write_text(json.dumps(layout))
+    await archive_classes(_RUN / "archived")
     await asyncio.gather(*(server.start() for server in _servers(layout)))
     redis = _servers(layout)[-1]
     assert isinstance(redis, RedisServer)

@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
@@ -107,5 +108,6 @@ class StaleSet(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
+@pytest.mark.unmeasured  # it draws its steps
 def test_bar_24_an_older_answer_never_overwrites_a_newer_one() -> None:
     run_state_machine_as_test(StaleSet, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))

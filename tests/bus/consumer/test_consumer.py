@@ -257,6 +257,7 @@ def test_a_partition_waits_for_its_oldest_event_once_too_much_would_be_read_agai
     run_virtually(main())
 
 
+@pytest.mark.unmeasured  # an hour of polls
 def test_retries_that_wait_take_no_room_from_others_and_only_so_many_are_in_memory() -> None:
     async def main() -> None:
         kafka, handlers, ended = FakeKafka(), Handlers(), Counter[int]()

@@ -42,6 +42,7 @@ async def test_the_example_consumes_ends_when_it_is_told_and_goes_on_where_it_wa
 
 @pytest.mark.services
 @pytest.mark.slow
+@pytest.mark.unmeasured  # twenty thousand events
 async def test_killed_in_the_middle_it_loses_nothing_and_writes_nothing_twice(topics: Topics, tmp_path: Path) -> None:
     checks = [started(scheduled(enqueued(submitted(f"r{number}", member=f"m{number}")))) for number in range(ALL)]
     for first in range(0, ALL, 5000):

@@ -75,7 +75,7 @@ async def test_while_kafka_is_away_work_is_refused_and_what_is_known_is_answered
             items = await client.follow(slow, at=1)
             assert [item["sequence"] for item in items] == list(range(1, len(items) + 1))
     finally:
-        await kafka.stop()
+        kafka.kill()
 
 
 async def test_a_broker_of_three_is_killed_and_brought_back_under_load(
@@ -108,4 +108,5 @@ async def test_a_broker_of_three_is_killed_and_brought_back_under_load(
             await load.stop()
             await load.verify(together, kafka)
     finally:
-        await asyncio.gather(*(broker.stop() for broker in brokers))
+        for broker in brokers:
+            broker.kill()

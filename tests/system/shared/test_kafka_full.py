@@ -73,7 +73,7 @@ async def filling(folder: Path, properties: dict[str, str] | None = None) -> Asy
             await asyncio.sleep(4)
             yield Filling(kafka, together, client, load, known)
     finally:
-        await kafka.stop()
+        kafka.kill()
 
 
 @pytest.mark.usefixtures("service_addresses")  # Kafka's jars are there
