@@ -10,7 +10,7 @@ tails (docs/decisions/0016).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias, cast
@@ -76,13 +76,15 @@ class LiveTail:
     costs no more than the bound.
     """
 
-    __slots__ = ("_bound", "_held", "_lagged", "_stirred")
+    __slots__ = ("_bell", "_bound", "_held", "_lagged", "_stir")
 
-    def __init__(self, bound: int) -> None:
+    def __init__(self, bound: int, stir: Callable[[], None] | None = None) -> None:
+        """Its owner waits; one that gives `stir` need not, since that is called whenever `wait` would return."""
         self._bound = bound
         self._held: list[Recorded] = []
         self._lagged = False
-        self._stirred = Bell()
+        self._bell = Bell() if stir is None else None
+        self._stir = stir or self._bell.ring  # type: ignore[union-attr] # one of the two there is
 
     def __len__(self) -> int:
         return len(self._held)
@@ -94,22 +96,24 @@ class LiveTail:
             self._lagged = True
         elif not self._lagged:
             self._held.append(recorded)
-        self._stirred.ring()
+        self._stir()
 
     def wake(self) -> None:
         """Let `wait` return though nothing came."""
-        self._stirred.ring()
+        self._stir()
 
     async def wait(self) -> None:
         """Return as soon as something came, the tail lagged, or somebody woke it. For its owner alone."""
-        await self._stirred.wait()
+        if self._bell is not None:
+            await self._bell.wait()
 
     def drain(self) -> Sequence[Recorded] | None:
         """Take all that is held, oldest first; None where it lagged: everything since the last drain is in the log."""
         held = None if self._lagged else tuple(self._held)
         self._held.clear()
         self._lagged = False
-        self._stirred.hush()
+        if self._bell is not None:
+            self._bell.hush()
         return held
 
 
@@ -157,21 +161,30 @@ class Fanout:
 
     @contextmanager
     def tail(self, *channels: Channel) -> Iterator[LiveTail]:
-        """A tail of these channels that misses nothing that is published from the moment it is entered.
-
-        What was published shortly before may come too.
-        """
-        tail = LiveTail(self._tail_bound)
-        for channel in channels:
-            self._tails.setdefault(channel, set()).add(tail)
+        """As `listen`, for as long as it is entered."""
+        tail = self.listen(channels)
         try:
             yield tail
         finally:
-            for channel in channels:
-                listening = self._tails[channel]
-                listening.discard(tail)
-                if not listening:
-                    del self._tails[channel]
+            self.leave(channels, tail)
+
+    def listen(self, channels: Iterable[Channel], stir: Callable[[], None] | None = None) -> LiveTail:
+        """A tail of these channels that misses nothing that is published from now on, until it leaves them.
+
+        What was published shortly before may come too. `stir` is the tail's.
+        """
+        tail = LiveTail(self._tail_bound, stir)
+        for channel in channels:
+            self._tails.setdefault(channel, set()).add(tail)
+        return tail
+
+    def leave(self, channels: Iterable[Channel], tail: LiveTail) -> None:
+        """The tail hears nothing more."""
+        for channel in channels:
+            listening = self._tails[channel]
+            listening.discard(tail)
+            if not listening:
+                del self._tails[channel]
 
     async def _spread(self, topic: Topic, in_effect: asyncio.Event) -> None:
         async with self._broadcast.subscribe(topic.value) as subscriber:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -46,42 +45,56 @@ class Follower:
     __slots__ = ("_checking", "_idleness", "_positions", "_tail", "_tracks", "_unread")
 
     def __init__(
-        self, tail: LiveTail, tracks: Sequence[Track], positions: Mapping[Topic, int], idleness: Idleness
+        self,
+        tail: LiveTail,
+        tracks: Sequence[Track],
+        positions: Mapping[Topic, int],
+        idleness: Idleness,
+        *,
+        present: bool = False,
     ) -> None:
+        """`present` says that the positions are where the log ended after the tail was entered: it need not be read."""
         self._tail = tail
         self._tracks = tuple(tracks)
-        self._unread = list(tracks)
+        self._unread = [] if present else list(tracks)
         self._positions = dict(positions)
         self._idleness = idleness
         self._checking = False
 
     @property
-    def positions(self) -> Mapping[Topic, int]:
-        """Everything at or before these was given, or is not of this stream."""
+    def positions(self) -> dict[Topic, int]:
+        """Everything at or before these was given, or is not of this stream. A copy."""
         return self._positions.copy()
 
-    async def take(self) -> Sequence[Recorded]:
-        """The next events, as soon as there are any; none where the stream is idle and the log has no more either.
+    @property
+    def behind(self) -> bool:
+        """Whether the log is to be read for what comes next."""
+        return bool(self._unread)
+
+    def held(self) -> Sequence[Recorded]:
+        """The next events, as the tail holds them; none where it holds none, or the follower is behind from now on."""
+        held = self._tail.drain()
+        if held is None:
+            self._unread = list(self._tracks)
+            return ()
+        events = [recorded for recorded in held if self._advance(recorded)]
+        if not events and self._idleness.over:
+            self._unread = list(self._tracks)
+            self._checking = True
+        return events
+
+    async def read(self) -> Sequence[Recorded] | None:
+        """The next events, as the log has them; none where it has no more. None where it was read because the stream
+        was idle, and it was so rightly.
 
         Raises CursorExpired where events were deleted before they could be read.
         """
-        while True:
-            while self._unread:
-                if events := await self._read(self._unread[0]):
-                    self._checking = False
-                    return events
-            if self._checking:
+        while self._unread:
+            if events := await self._read(self._unread[0]):
                 self._checking = False
-                return ()
-            await self._tail.wait()
-            held = self._tail.drain()
-            if held is None:
-                self._unread = list(self._tracks)
-            elif events := [recorded for recorded in held if self._advance(recorded)]:
                 return events
-            elif self._idleness.over:
-                self._unread = list(self._tracks)
-                self._checking = True
+        checked, self._checking = self._checking, False
+        return None if checked else ()
 
     async def _read(self, track: Track) -> Sequence[Recorded]:
         end = (await track.span()).end
@@ -106,7 +119,7 @@ class Follower:
 
 
 class Idleness:
-    """Wakes a tail when its owner had nothing to give for a while; a context manager."""
+    """Wakes a tail when its owner had nothing to give for a while, from its beginning until it is stopped."""
 
     __slots__ = ("_clock", "_seconds", "_since", "_tail", "_timer")
 
@@ -126,13 +139,11 @@ class Idleness:
         """Something was given: it begins anew."""
         self._since = self._clock.monotonic()
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        self.end()
         self._look()
-        return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 

@@ -19,7 +19,8 @@ from bus.follower import Track
 from bus.ids import MemberId, PayerId, TenantId
 from bus.log import EventLog
 from bus.metrics import Metrics
-from bus.player import Opening, Player, Stream
+from bus.player import Player
+from bus.stream import Opening, Stream
 from bus.stream_items import Allows, Checkpoint, Delivered, Gap, GapReason, StreamItem
 from bus.tally import folded
 
@@ -61,6 +62,7 @@ class Streams:
             idle_checkpoint_seconds=idle_checkpoint_seconds,
             reader_bound=reader_bound,
         )
+        self._items = self._player.items
 
     def request_cursor(self, state: RequestState) -> str:
         """The cursor behind the request's latest event, for its own stream."""
@@ -113,7 +115,7 @@ class Streams:
         return self._player.share(stream, lambda: self._open_payers(stream, after))
 
     async def _open_request(self, stream: Stream, state: RequestState, after: str | None) -> Opening:
-        present = await self._player.ends(stream)  # before the request is read: what ends it later comes live
+        present = await stream.ends()  # before the request is read: what ends it later comes live
         known = await folded(self._log, state.request_id)
         latest = known or state  # the log no longer tells it whole: it has ended
         ended = known is None or known.status.terminal
@@ -127,32 +129,32 @@ class Streams:
                 for track in stream.tracks:
                     await _reach(track, positions[track.topic])
         except CursorError as error:
-            return Opening(items=(self._player.gap(stream, present, error),), positions=None if ended else present)
+            return Opening(items=(self._items.gap(stream.scope, present, error),), positions=None if ended else present)
         return Opening(items=(), positions=positions)
 
     async def _open_at(self, stream: Stream, after: str | None) -> Opening:
         if after is None:
-            positions = await self._player.ends(stream)
-            return Opening(items=(self._player.checkpoint(stream, positions),), positions=positions)
+            positions = await stream.ends()
+            return Opening(items=(self._items.checkpoint(stream.scope, positions),), positions=positions)
         try:
             positions = await self._opened(stream, after)
             for track in stream.tracks:
                 await _reach(track, positions[track.topic])
         except CursorError as error:
-            positions = await self._player.ends(stream)
-            return Opening(items=(self._player.gap(stream, positions, error),), positions=positions)
-        return Opening(items=(self._player.checkpoint(stream, positions),), positions=positions)
+            positions = await stream.ends()
+            return Opening(items=(self._items.gap(stream.scope, positions, error),), positions=positions)
+        return Opening(items=(self._items.checkpoint(stream.scope, positions),), positions=positions)
 
     async def _open_payers(self, stream: Stream, after: str | None) -> Opening:
         if after is not None:
             return await self._open_at(stream, after)
-        positions = await self._player.ends(stream)
+        positions = await stream.ends()
         items: list[StreamItem] = []
         for recorded in await self._log.latest_per_payer():
             if stream.concerns(recorded) and stream.allows(recorded):
-                items.append(self._player.delivered(stream, {Topic.PAYER: recorded.position}, recorded))
+                items.append(self._items.delivered(stream.scope, {Topic.PAYER: recorded.position}, recorded))
             positions[Topic.PAYER] = max(positions[Topic.PAYER], recorded.position)
-        return Opening(items=(*items, self._player.checkpoint(stream, positions)), positions=positions)
+        return Opening(items=(*items, self._items.checkpoint(stream.scope, positions)), positions=positions)
 
     async def _opened(self, stream: Stream, after: str) -> dict[Topic, int]:
         """The cursor's positions. Raises CursorUnknown, StreamReset."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
-from bus.events import Recorded
+from bus.cursor import Cursors, CursorScope
+from bus.errors import CursorError, CursorExpired, CursorUnknown, StreamReset
+from bus.events import Recorded, Topic
+from bus.metrics import Metrics
 
 
 class GapReason(StrEnum):
@@ -49,3 +53,32 @@ Allows = Callable[[Recorded], bool]
 
 Streams are shared by those whose `allows` are equal: they must be so only where they allow the same, always.
 """
+_REASONS: Final[dict[type[CursorError], GapReason]] = {
+    CursorExpired: GapReason.EXPIRED,
+    CursorUnknown: GapReason.UNKNOWN_CURSOR,
+    StreamReset: GapReason.STREAM_RESET,
+}
+
+
+class Items:
+    """Makes items, each with the cursor of these positions in a stream of that scope."""
+
+    def __init__(self, cursors: Cursors, metrics: Metrics) -> None:
+        self._cursors = cursors
+        self._metrics = metrics
+
+    def delivered(
+        self, scope: CursorScope, positions: Mapping[Topic, int], recorded: Recorded, *, shared: bool = False
+    ) -> Delivered:
+        """`shared` says that several read it."""
+        cursor = self._cursors.seal(scope, positions)
+        return Delivered(recorded=recorded, cursor=cursor, encodings={} if shared else None)
+
+    def checkpoint(self, scope: CursorScope, positions: Mapping[Topic, int]) -> Checkpoint:
+        return Checkpoint(cursor=self._cursors.seal(scope, positions))
+
+    def gap(self, scope: CursorScope, positions: Mapping[Topic, int], error: CursorError) -> Gap:
+        """Counted as one."""
+        reason = _REASONS[type(error)]
+        self._metrics.gaps.labels(reason=reason.value).inc()
+        return Gap(cursor=self._cursors.seal(scope, positions), reason=reason)

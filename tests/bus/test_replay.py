@@ -277,19 +277,48 @@ def test_a_slow_client_that_overflows_its_tail_misses_nothing() -> None:
     with_log(scenario, tail_bound=3, batch=7)
 
 
-def test_a_closed_stream_holds_no_task_and_no_tail() -> None:
+def test_a_quiet_stream_holds_no_task_and_a_closed_one_no_tail() -> None:
     async def scenario(bench: Bench) -> None:
         bench.log.write(submitted())
         before = asyncio.all_tasks()
         streams = [bench.member(), bench.payers(), bench.request()]
         for stream in streams:
             await take(stream, 1)
-        assert len(asyncio.all_tasks()) > len(before)
+        assert asyncio.all_tasks() == before
+        assert bench.fanout._tails
         for stream in streams:
             await stream.aclose()
-        assert asyncio.all_tasks() == before
+        assert not bench.fanout._tails
 
     with_log(scenario)
+
+
+def test_a_stream_that_is_closed_while_it_reads_the_log_leaves_no_task() -> None:
+    async def main() -> None:
+        slow = asyncio.Event()
+
+        async def pause() -> None:
+            if slow.is_set():
+                await asyncio.sleep(100)
+
+        log = KeepingLog(pause)
+        async with Bench(log, tail_bound=1).running() as bench:
+            before = asyncio.all_tasks()
+            stream = bench.member()
+            await take(stream, 1)
+            log.write(*(submitted(f"r{number}", member="m1") for number in range(5)))  # more than the tail holds
+            await bench.clock.sleep(0)
+            waiting = asyncio.ensure_future(anext(stream))
+            for _ in range(50):
+                slow.set()
+                await asyncio.sleep(0)
+            assert any(task.get_name() == "stream relay" for task in asyncio.all_tasks())
+            waiting.cancel()
+            await asyncio.wait({waiting})
+            assert not bench.fanout._tails
+            assert not any(task.get_name() == "stream relay" for task in asyncio.all_tasks() - before)
+
+    run_virtually(main())
 
 
 def test_a_log_that_cannot_be_read_ends_the_stream_with_that_error() -> None:

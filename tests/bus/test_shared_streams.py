@@ -191,3 +191,38 @@ def test_one_who_resumes_ahead_of_the_others_is_given_nothing_twice_and_no_curso
                 await stream.aclose()
 
     run_virtually(scenario())
+
+
+def test_what_goes_wrong_while_an_event_is_handed_on_ends_the_stream() -> None:
+    def cannot_tell(recorded: Recorded) -> bool:
+        raise ValueError(recorded.position)
+
+    async def scenario() -> None:
+        log = KeepingLog()
+        async with Bench(log).running() as bench:
+            stream = bench.streams.payers(T1, None, None, cannot_tell)
+            await anext(stream)
+            log.write(downtime("P1", available=False))  # of a payer, so that nothing has to be read for it
+            with pytest.raises(ValueError, match="1"):
+                await anext(stream)
+
+    run_virtually(scenario())
+
+
+def test_more_streams_and_more_events_than_one_turn_takes_are_all_handed_on_in_order() -> None:
+    async def scenario() -> None:
+        log = KeepingLog()
+        async with Bench(log).running() as bench:
+            streams = [
+                bench.streams.payers(T1, None, None, lambda _, number=number: number >= 0)  # type: ignore[misc]
+                for number in range(130)
+            ]
+            for stream in streams:
+                await anext(stream)
+            log.write(*(downtime(f"P{number}", available=False) for number in range(40)))
+            for stream in streams:
+                got = await _events(stream, 40)
+                assert [item.recorded.event.subject for item in got] == [f"P{number}" for number in range(40)]
+                await stream.aclose()
+
+    run_virtually(scenario())
