@@ -116,7 +116,7 @@ def test_a_guess_is_the_likeliest_by_the_whole_measure(wanted: str) -> None:
         )
 
     best = max(map(likeness, payers))
-    assert [likeness(found) for found in nearest] == ([best] if best >= 0.5 else [])
+    assert [likeness(found) for found in nearest] == ([best] if best >= 0.6 else [])
 
 
 def test_searching_finds_parts_of_names_ids_and_aliases_in_the_order_of_names(directory: Directory) -> None:

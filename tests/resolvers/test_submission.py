@@ -170,7 +170,7 @@ def test_an_unknown_payer_is_refused_with_the_nearest_names_and_is_not_repeated(
         assert "Aetna (60054)" in told.message
         assert "Aetnna" not in told.message
         told = refused(await world.submit(payer_id="zzzzqqqq"), RefusalReason.PAYER_UNKNOWN)
-        assert told.message == "No payer goes by this id."
+        assert told.message == "No payer goes by this id. Look it up: `payers(search:)`."
 
     in_world(scenario)
 
