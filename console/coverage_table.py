@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from rich.console import Console, Group
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +17,8 @@ from console.submit_and_follow import Item
 
 _SERVICES_WIDTH: Final = 40
 """Columns; a plan's own row names every service there is."""
+_WIDE_COLUMNS: Final = 130
+"""Below it seven columns side by side would break their words."""
 _COLOURS = {"ACTIVE": "bold green", "INACTIVE": "bold red", "UNKNOWN": "bold yellow"}
 
 
@@ -31,12 +36,70 @@ def coverage_table(coverage: Item) -> Group:
     ):
         if value:
             plan.add_row(label, escape(str(value)))
-    benefits = Table()
-    for title in ("Benefit", "For", "Amount", "Network", "Level", "Period", "Notes"):
-        benefits.add_column(title, overflow="fold", max_width=_SERVICES_WIDTH if title == "For" else None)
-    for benefit in coverage["benefits"]:
-        benefits.add_row(*(escape(cell) for cell in _cells(benefit)))
-    return Group(heading, plan, *([benefits] if coverage["benefits"] else []))
+    rows = tuple(_row(benefit) for benefit in coverage["benefits"])
+    return Group(heading, plan, *([_Benefits(rows)] if rows else []))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What is shown of one benefit; "" for what the payer did not say."""
+
+    benefit: str
+    services: str
+    amount: str
+    network: str
+    level: str
+    period: str
+    notes: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Benefits:
+    """A row for each benefit: a column for each fact where there is room, else what it is for below one another."""
+
+    rows: tuple[_Row, ...]
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        """See rich."""
+        yield self._wide() if options.max_width >= _WIDE_COLUMNS else self._narrow()
+
+    def _wide(self) -> Table:
+        columns = {
+            "Benefit": [row.benefit for row in self.rows],
+            "For": [row.services for row in self.rows],
+            "Amount": [row.amount for row in self.rows],
+            "Network": [row.network for row in self.rows],
+            "Level": [row.level for row in self.rows],
+            "Period": [row.period for row in self.rows],
+            "Notes": [row.notes for row in self.rows],
+        }
+        return _table(Table(), columns, max_widths={"For": _SERVICES_WIDTH})
+
+    def _narrow(self) -> Table:
+        columns = {
+            "Benefit": [row.benefit for row in self.rows],
+            "Amount": [row.amount for row in self.rows],
+            "For": [_lines(row.services, _listed(row.network, row.level, row.period), row.notes) for row in self.rows],
+        }
+        return _table(Table(box=SIMPLE_HEAD, pad_edge=False), columns, max_widths={})
+
+
+def _table(table: Table, columns: Mapping[str, Sequence[str]], *, max_widths: Mapping[str, int]) -> Table:
+    """The table filled with those columns that hold anything."""
+    said = {title: cells for title, cells in columns.items() if any(cells)}
+    for title in said:
+        table.add_column(title, overflow="fold", max_width=max_widths.get(title))
+    for cells in zip(*said.values(), strict=True):
+        table.add_row(*(escape(cell) for cell in cells))
+    return table
+
+
+def _listed(*words: str) -> str:
+    return ", ".join(word for word in words if word)
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(line for line in lines if line)
 
 
 def event_line(item: Item) -> str:
@@ -105,14 +168,14 @@ def _share(fraction: str | None) -> str:
         return fraction or ""
 
 
-def _cells(benefit: Item) -> tuple[str, ...]:
+def _row(benefit: Item) -> _Row:
     amount = f"${benefit['amount']}" if benefit.get("amount") else ""
-    return (
-        _words(benefit["kind"]),
-        ", ".join(named(code) for code in benefit.get("serviceTypeCodes") or ()),
-        amount or _share(benefit.get("percent")) or benefit.get("quantity") or "",
-        _words(benefit.get("network") or ""),
-        _words(benefit.get("coverageLevel") or ""),
-        _words(benefit.get("timePeriod") or ""),
-        "; ".join(benefit.get("messages") or ()),
+    return _Row(
+        benefit=_words(benefit["kind"]),
+        services=", ".join(named(code) for code in benefit.get("serviceTypeCodes") or ()),
+        amount=amount or _share(benefit.get("percent")) or benefit.get("quantity") or "",
+        network=_words(benefit.get("network") or ""),
+        level=_words(benefit.get("coverageLevel") or ""),
+        period=_words(benefit.get("timePeriod") or ""),
+        notes="; ".join(benefit.get("messages") or ()),
     )

@@ -32,8 +32,8 @@ COVERAGE: dict[str, Any] = {
 }
 
 
-def drawn(coverage: dict[str, Any]) -> str:
-    console = Console(file=io.StringIO(), width=200)
+def drawn(coverage: dict[str, Any], *, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width)
     console.print(coverage_table(coverage))
     written: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
     return written
@@ -59,6 +59,40 @@ def test_coverage_is_drawn_with_its_plan_and_a_row_for_each_benefit() -> None:
 
 def test_coverage_without_benefits_has_no_empty_table() -> None:
     assert "Benefit" not in drawn({**COVERAGE, "benefits": []})
+
+
+@pytest.mark.parametrize("width", [200, 80])
+def test_a_column_that_nothing_stands_in_is_left_out(width: int) -> None:
+    written = drawn({**COVERAGE, "benefits": [{"kind": "OTHER", "timePeriod": "VISIT"}]}, width=width)
+    assert "Amount" not in written and "Network" not in written and "Level" not in written and "Notes" not in written
+    assert "Benefit" in written and "visit" in written
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 129, 130, 160])
+def test_no_word_is_broken_in_its_middle(width: int) -> None:
+    services = ["30", "33", "47", "48", "50", "86", "88", "98", "AL", "MH", "UC"]
+    terms = {"network": "OUT_OF_NETWORK", "coverageLevel": "INDIVIDUAL", "timePeriod": "CALENDAR_YEAR"}
+    benefits = [
+        {"kind": "PRIMARY_CARE_PROVIDER", "serviceTypeCodes": services, "quantity": "15 VISITS", **terms},
+        {"kind": "COINSURANCE", "amount": "1250.00", "messages": ["BENEFITS ARE SUBJECT TO THE TERMS OF THE PLAN"]},
+    ]
+    written = drawn({**COVERAGE, "benefits": benefits}, width=width)
+    assert max(len(line) for line in written.splitlines()) <= width
+    words = set(written.replace(",", " ").split())
+    assert words >= {"provider", "coinsurance", "chiropractic", "individual", "network", "calendar", "VISITS"}
+    assert words >= {"$1250.00", "BENEFITS", "SUBJECT", "outpatient", "emergency"}
+
+
+def test_a_narrow_terminal_shows_all_that_a_wide_one_does() -> None:
+    benefit = {**COVERAGE["benefits"][0], "coverageLevel": "FAMILY", "timePeriod": "VISIT", "messages": ["Not abroad."]}
+    lines = drawn({**COVERAGE, "benefits": [benefit]}, width=80).splitlines()
+    [first] = [number for number, line in enumerate(lines) if "copayment" in line]
+    shown = [" ".join(line.split()) for line in lines[first : first + 3]]
+    assert shown == [
+        "copayment $25 30 health benefit plan, 98 office visit",
+        "in network, family, visit",
+        "Not abroad.",
+    ]
 
 
 def test_off_a_terminal_there_is_no_colour() -> None:
