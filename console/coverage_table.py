@@ -1,4 +1,4 @@
-"""How the command line shows a request: coverage as a table, events as lines, waiting as one moving line."""
+"""How the command line shows a request: coverage as a table, events as lines, waiting as a line that moves."""
 
 from __future__ import annotations
 
@@ -109,15 +109,20 @@ def event_line(item: Item) -> str:
     if item["__typename"] == "Gap":
         return f"gap: {_words(item['reason'])}"
     failure = item.get("failure")
-    place = item.get("queuePosition")
     parts = [
         str(item["time"])[11:19] if "time" in item else "        ",
         _words(item.get("type") or "waiting"),
         f"attempt {item['attempt']}" if item.get("attempt", 1) > 1 else "",
-        f"place {place} in the queue" if place else "",
-        f"about {item['estimatedWaitSeconds']:.0f} s to wait" if item.get("estimatedWaitSeconds") else "",
+        _wait(item),
         failure_line(failure) if failure else "",
     ]
+    return "  ".join(part for part in parts if part)
+
+
+def _wait(item: Item) -> str:
+    """What is in front of the request; "" where nothing is known of it."""
+    place, seconds = item.get("queuePosition"), item.get("estimatedWaitSeconds")
+    parts = [f"place {place} in the queue" if place else "", f"about {seconds:.0f} s to wait" if seconds else ""]
     return "  ".join(part for part in parts if part)
 
 
@@ -129,28 +134,31 @@ def failure_line(failure: Item) -> str:
 
 
 class Waiting:
-    """One moving line while a request waits; a line for each item where stderr is no terminal."""
+    """A line for each item; on a terminal also one that moves, below them, while the request waits.
+
+    There what only tells of the wait moves that one and leaves no line.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._status = console.status("submitting")
-        self._visible = console.is_terminal
+        self._status = console.status("waiting")
+        self._moving = console.is_terminal
 
     def __enter__(self) -> Waiting:
-        if self._visible:
+        if self._moving:
             self._status.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._visible:
+        if self._moving:
             self._status.stop()
 
     def show(self, item: Item) -> None:
         """Say where the request stands now."""
-        if self._visible:
-            self._status.update(escape(event_line(item).strip()))
-        else:
+        if not self._moving or item["__typename"] != "QueueProgress":
             self._console.print(event_line(item), markup=False, highlight=False)
+        if self._moving:
+            self._status.update("  ".join(part for part in ("waiting", _wait(item)) if part))
 
 
 def _words(name: str) -> str:

@@ -131,15 +131,33 @@ def test_a_failure_is_told_with_what_follows_from_it() -> None:
     assert failure_line(failure) == "42 (payer unavailable): Down. Please wait."
 
 
-def test_waiting_moves_on_a_terminal_and_is_a_line_for_each_item_elsewhere() -> None:
-    for terminal in (True, False):
-        console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
-        with Waiting(console) as waiting:
-            waiting.show(event("SUBMITTED", "c"))
-            waiting.show(event("ENQUEUED", "c", queuePosition=3))
-        written = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
-        lines = "10:11:12  submitted\n10:11:12  enqueued  place 3 in the queue\n"
-        assert ("\x1b" in written) is terminal is (written != lines)
+PROGRESS = {"__typename": "QueueProgress", "cursor": "c", "queuePosition": 2, "estimatedWaitSeconds": 4.6}
+
+
+def told(*items: dict[str, Any], terminal: bool) -> str:
+    console = Console(file=io.StringIO(), force_terminal=terminal, color_system=None, width=100)
+    with Waiting(console) as waiting:
+        for item in items:
+            waiting.show(item)
+    written: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the StringIO above
+    return written
+
+
+def test_each_event_has_a_line_that_stays_on_a_terminal_too() -> None:
+    items = event("SUBMITTED", "c"), event("ENQUEUED", "c", queuePosition=3)
+    lines = ["10:11:12  submitted", "10:11:12  enqueued  place 3 in the queue"]
+    assert told(*items, terminal=False).splitlines() == lines
+    on_a_terminal = told(*items, terminal=True)
+    assert "\x1b" in on_a_terminal
+    # What is printed above the moving line ends in a line break; the moving line is erased in its place.
+    assert all(f"{line}\n" in on_a_terminal for line in lines)
+
+
+def test_what_only_tells_of_the_wait_moves_the_line_of_a_terminal() -> None:
+    words = "waiting  place 2 in the queue  about 5 s to wait"
+    assert told(PROGRESS, terminal=False) == f"          {words}\n"
+    on_a_terminal = told(event("SUBMITTED", "c"), PROGRESS, terminal=True)
+    assert words in on_a_terminal and f"          {words}" not in on_a_terminal
 
 
 def test_off_a_terminal_a_wide_table_is_not_cut(capsys: pytest.CaptureFixture[str]) -> None:
