@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from random import Random
-from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,23 +15,10 @@ from rich.console import Console
 from bus.clock import SystemClock
 from console.coverage_table import Waiting, coverage_table, failure_line
 from console.errors import ServerRefused, TokenNotTaken, UsedWrongly
+from console.question_options import option_of
 from console.submit_and_follow import Item, SubmitAndFollow
 from console.terminal import printer
 from setting_kinds import LOOPBACK
-
-_OPTIONS: Final = {
-    "memberId": "--member",
-    "payerId": "--payer",
-    "subscriber.memberId": "--card",
-    "subscriber.firstName": "--first-name",
-    "subscriber.lastName": "--last-name",
-    "subscriber.dateOfBirth": "--birth-date",
-    "serviceTypeCodes": "--service-type",
-    "dateOfService": "--date-of-service",
-    "provider.npi": "--npi",
-    "provider.organizationName": "--provider-name",
-}
-"""What was given on the command line for each path of a question."""
 
 
 async def check(client: SubmitAndFollow, request: Item, tell: Callable[[Item], None]) -> Item:
@@ -66,8 +52,7 @@ async def _followed(client: SubmitAndFollow, request_id: str, tell: Callable[[It
 
 def _problem(problem: Item) -> str:
     path = ".".join(problem["path"][1:])
-    given = next((option for place, option in _OPTIONS.items() if f"{path}.".startswith(f"question.{place}.")), path)
-    return f"{given}: {problem['message']}"
+    return f"{option_of(path.removeprefix('question.'))}: {problem['message']}"
 
 
 async def shown(request: Item, *, url: str, token: str, as_json: bool, key_folder: Path | None) -> int:

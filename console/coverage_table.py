@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from console.question_options import option_of
 from console.service_types import named
 from console.submit_and_follow import Item
 
@@ -127,10 +128,15 @@ def _wait(item: Item) -> str:
 
 
 def failure_line(failure: Item) -> str:
-    """Why a request failed, and what to correct."""
-    cure = f" Correct {failure['field']} and ask again." if failure.get("field") else ""
-    follow_up = f" {failure['followUp']}." if failure.get("followUp") else ""
-    return f"{failure['code']} ({_words(failure['kind'])}): {failure['message']}{cure}{follow_up}"
+    """Why a request failed, and what to correct: a field by its option, else what X12 advises."""
+    code, kind = failure["code"], _words(failure["kind"])
+    reason = kind if _words(code) == kind else f"{code} ({kind})"
+    advice = ""
+    if failure.get("field"):
+        advice = f" Correct {option_of(failure['field'])} and ask again."
+    elif failure.get("followUp"):
+        advice = f" {failure['followUp']}."
+    return f"{reason}: {failure['message']}{advice}"
 
 
 class Waiting:

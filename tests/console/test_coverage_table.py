@@ -112,7 +112,7 @@ FAILURE = {"code": "75", "kind": "MEMBER_DATA", "message": "Not found.", "field"
         ),
         (
             event("FAILED", "c", failure=FAILURE),
-            "10:11:12  failed  75 (member data): Not found. Correct subscriber.memberId and ask again.",
+            "10:11:12  failed  75 (member data): Not found. Correct --card and ask again.",
         ),
         (
             {"__typename": "QueueProgress", "cursor": "c", "queuePosition": 1, "estimatedWaitSeconds": None},
@@ -126,9 +126,23 @@ def test_an_item_is_told_in_a_line(item: dict[str, Any], line: str) -> None:
     assert event_line(item) == line
 
 
-def test_a_failure_is_told_with_what_follows_from_it() -> None:
-    failure = {"code": "42", "kind": "PAYER_UNAVAILABLE", "message": "Down.", "followUp": "Please wait"}
-    assert failure_line(failure) == "42 (payer unavailable): Down. Please wait."
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"code": "42", "kind": "PAYER_UNAVAILABLE", "followUp": "Please Wait 10 Days and Resubmit"},
+            "42 (payer unavailable): Down. Please Wait 10 Days and Resubmit.",
+        ),
+        ({"kind": "DEADLINE", "code": "DEADLINE"}, "deadline: Down."),
+        (
+            {"field": "dependent.lastName", "followUp": "Please Correct and Resubmit"},
+            "75 (member data): Down. Correct dependent.lastName and ask again.",
+        ),
+        ({"field": "dateOfService"}, "75 (member data): Down. Correct --date-of-service and ask again."),
+    ],
+)
+def test_a_failure_is_told_with_one_advice_at_most(changes: dict[str, str], line: str) -> None:
+    assert failure_line({"code": "75", "kind": "MEMBER_DATA", "message": "Down.", **changes}) == line
 
 
 PROGRESS = {"__typename": "QueueProgress", "cursor": "c", "queuePosition": 2, "estimatedWaitSeconds": 4.6}
