@@ -189,7 +189,7 @@ def check(  # noqa: PLR0917 - typer's options are parameters
             request["question"]["dateOfService"] = date_of_service.isoformat()
         key_folder = None
         if token is None:
-            settings = given_settings()
+            settings = development_token.settings_with_key()
             token = development_token.mint(settings, tenant=tenant, member=member, role=Role.MEMBER, seconds=900)
             key_folder = settings.data.absolute()
         raise typer.Exit(run(program.shown(request, url=url, token=token, as_json=as_json, key_folder=key_folder)))
@@ -212,7 +212,8 @@ def token(
         if role is Role.MEMBER and member is None:
             raise UsedWrongly("A member's token needs --member.")
         seconds = duration(ttl)
-        typer.echo(development_token.mint(given_settings(), tenant=tenant, member=member, role=role, seconds=seconds))
+        settings = development_token.settings_with_key()
+        typer.echo(development_token.mint(settings, tenant=tenant, member=member, role=role, seconds=seconds))
 
 
 @cli.command()

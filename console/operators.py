@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from console.errors import UsedWrongly
-from console.running import given_settings, run, told
+from console.running import run, told
 from delivery.caller import Role
 
 Url = Annotated[str, typer.Option(help="The server's.")]
@@ -66,5 +66,5 @@ def _operators(token: str | None, tenant: str) -> str:
     if token is not None:
         return token
     return development_token.mint(
-        given_settings(), tenant=tenant, member=None, role=Role.OPERATOR, seconds=_TOKEN_SECONDS
+        development_token.settings_with_key(), tenant=tenant, member=None, role=Role.OPERATOR, seconds=_TOKEN_SECONDS
     )

@@ -147,18 +147,17 @@ class TestToken:
         result = covey("token", "--tenant", "t-1")
         assert result.exit_code == 2 and "--member" in result.stderr
 
-    def test_is_refused_in_production(self) -> None:
-        production = {
-            "COVEY_MODE": "production",
-            "COVEY_PAYER_URL": "https://healthcare.example.com",
-            "COVEY_PAYER_API_KEY": "k",
-            "COVEY_PUBLIC_URL": "wss://covey.example.com/graphql",
-            "COVEY_JWT_JWKS_URL": "https://login.example.com/keys",
-            "COVEY_CURSOR_KEY": "c" * 32,
-        }
-        ended = process("token", "--tenant", "t-1", "--member", "m-1", **production)
-        assert ended.returncode == 2 and ended.stdout == ""
-        assert "development only" in ended.stderr and "Traceback" not in ended.stderr
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("command", [["token", "--tenant", "t-1", "--member", "m-1"], CHECK, ["connections"]])
+def test_no_token_is_made_in_production_whatever_else_is_set(
+    command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COVEY_MODE", "production")
+    result = covey(*command)
+    assert result.exit_code == 2 and result.stdout == ""
+    assert "development only" in result.stderr and "issuer" in result.stderr and "docs/running.md" in result.stderr
+    assert "COVEY_PAYER_URL" not in result.stderr and len(result.stderr.splitlines()) == 1
 
 
 def test_a_wrong_setting_is_told_without_a_traceback() -> None:
