@@ -16,7 +16,7 @@ from bus.metrics import Metrics
 
 _BATCH_EVENTS: Final = 256
 _FAR_BEHIND_EVENTS: Final = 16_384
-_BATCH_EVENTS_FAR_BEHIND: Final = 2_048
+_BATCH_EVENTS_FAR_BEHIND: Final = 1_024
 """A rebuild's: nobody hears of events that old, so a batch may hold the loop longer, and costs its sinks less."""
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 5.0

@@ -7,7 +7,7 @@ here needs it, so both go to the executor directly: a submit takes a tenth of th
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, cast
 
@@ -188,9 +188,11 @@ class CoveySchema(strawberry.Schema):
         variables, context = request.arguments["variable_values"], request.arguments["context_value"]
         plan = request.operation.plans.of(variables)
         if plan is not None:
-            with suppress(Exception):  # what it raises again below is told with its place
+            try:
                 items = await plan.begin(request.arguments["root_value"], context, variables)
-                return items, self._answers(request, plan.selection, partial(_executor_again, self._schema, request))
+            except graphql.GraphQLError as error:
+                return graphql.ExecutionResult(None, errors=[error])
+            return items, self._answers(request, plan.selection, partial(_executor_again, self._schema, request))
         executor = _executor(self._schema, request)
         if isinstance(executor, list):
             return graphql.ExecutionResult(None, errors=executor)

@@ -7,7 +7,15 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias, cast
 
-from graphql import NonNullTypeNode, OperationDefinitionNode, VariableNode, Visitor, visit
+from graphql import (
+    FieldNode,
+    NonNullTypeNode,
+    OperationDefinitionNode,
+    VariableNode,
+    Visitor,
+    located_error,
+    visit,
+)
 from graphql.execution.collect_fields import collect_fields
 from graphql.execution.executor import Executor
 from graphql.execution.values import get_argument_values
@@ -45,11 +53,17 @@ class Plan(Struct, frozen=True, eq=False):
     """Arguments that are the same for all variables of the shape."""
     taken: tuple[tuple[str, str], ...]
     """The others, each with the variable it is taken from."""
+    response_name: str
+    nodes: tuple[FieldNode, ...]
+    """What it is called in the answer, and where it stands in the document: for its errors."""
 
     async def begin(self, root: object, context: Context, variables: Mapping[str, Any]) -> _Items:
-        """What the subscription gives. Raises whatever the resolver raises."""
+        """What the subscription gives. Raises GraphQLError for whatever the resolver raises, as the executor does."""
         taken = {argument: variables[name] for argument, name in self.taken}
-        return await self.resolver(root, **{self.info: _Asked(context)}, **self.constant, **taken)
+        try:
+            return await self.resolver(root, **{self.info: _Asked(context)}, **self.constant, **taken)
+        except Exception as error:
+            raise located_error(error, list(self.nodes), [self.response_name]) from error
 
 
 class Plans:
@@ -63,7 +77,10 @@ class Plans:
     def of(self, variables: Mapping[str, Any]) -> Plan | None:
         """How the operation begins with these; None where only the executor can tell."""
         shape = self._shape(variables)
-        return None if shape is None else self._plans.get(shape)
+        plan = None if shape is None else self._plans.get(shape)
+        if plan is not None and shape is not None:
+            self._plans.move_to_end(shape)
+        return plan
 
     def learn(self, executor: Executor[Any], selection: Selection, variables: Mapping[str, Any]) -> None:
         """Remember how this began, if the next that has the same shape can begin so."""
@@ -113,8 +130,9 @@ def _plan(executor: Executor[Any], selection: Selection, texts: set[str]) -> Pla
     if root is None:
         raise Unusual
     collected = collect_fields(schema, executor.fragments, executor.variable_values, root, executor.operation)
-    (details,) = collected.grouped_field_set.values()  # else nothing would have been selected
-    node, field = details[0].node, root.fields[details[0].node.name.value]
+    ((name, details),) = collected.grouped_field_set.items()  # else nothing would have been selected
+    nodes = tuple(detail.node for detail in details)
+    node, field = nodes[0], root.fields[nodes[0].name.value]
     resolver = definition(field).base_resolver
     if resolver is None or not resolver.is_async or resolver.info_parameter is None:
         raise Unusual
@@ -122,9 +140,9 @@ def _plan(executor: Executor[Any], selection: Selection, texts: set[str]) -> Pla
     taken: list[tuple[str, str]] = []
     values = get_argument_values(field, node, executor.variable_values)
     written = {argument.name.value: argument.value for argument in node.arguments or ()}
-    for name, value in values.items():
-        argument = field.args[name].extensions[GraphQLCoreConverter.DEFINITION_BACKREF].python_name
-        source = written.get(name)
+    for given, value in values.items():
+        argument = field.args[given].extensions[GraphQLCoreConverter.DEFINITION_BACKREF].python_name
+        source = written.get(given)
         if isinstance(source, VariableNode) and source.name.value in texts:
             taken.append((argument, source.name.value))
         elif _is_plain(value) and (source is None or not _variables_in(source) & texts):
@@ -132,7 +150,7 @@ def _plan(executor: Executor[Any], selection: Selection, texts: set[str]) -> Pla
         else:
             raise Unusual
     call = cast("Callable[..., Awaitable[_Items]]", resolver.wrapped_func)
-    return Plan(selection, call, resolver.info_parameter.name, constant, tuple(taken))
+    return Plan(selection, call, resolver.info_parameter.name, constant, tuple(taken), name, nodes)
 
 
 def _is_plain(value: object) -> bool:

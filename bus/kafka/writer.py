@@ -156,9 +156,12 @@ async def _abandon(producer: AIOKafkaProducer) -> None:
     # A batch that was sent and is to be sent again is no longer counted as sent, but takes itself out from there when
     # it fails: aiokafka's KeyError in the log.
     accumulator._pending_batches.update(batch for batches in accumulator._batches.values() for batch in batches)
+    accumulator.reenqueue = lambda _: None  # nor is one put back that is on its way to another broker
     accumulator.fail_all(KafkaTimeoutError())
-    try:
-        await producer.stop()
-    except Exception as error:  # it is of no more use, whatever it says
-        _logger.info("producer abandoned", error=type(error).__name__)
+    # It may end as cancelled, with its sender, before it has closed its connections.
+    stopping = asyncio.ensure_future(producer.stop())
+    await asyncio.wait({stopping})
+    if stopping.cancelled() or (error := stopping.exception()) is not None:
+        reason = "CancelledError" if stopping.cancelled() else type(error).__name__
+        _logger.info("producer abandoned", error=reason)  # it is of no more use, whatever it says
         await producer.client.close()

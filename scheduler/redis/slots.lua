@@ -9,9 +9,13 @@ local function packed_lease(lease)
   return cmsgpack.pack({ lease.expires, lease.payer, tenant, class, lease.owner, lease.alone or false })
 end
 
--- One that an earlier version packed is as good as lost: whoever makes its call tells it again.
-local function lease_in(record)
+-- One that an earlier version packed has the names, but not when it ends.
+local function lease_in(record, call_id)
   local parts = cmsgpack.unpack(record)
+  if parts.payer then
+    parts.expires = tonumber(sure(redis.call('ZSCORE', ENDS, call_id)))
+    return parts
+  end
   return {
     expires = sure(parts[1]), payer = parts[2], tenant = parts[3], class = parts[4], owner = parts[5], alone = parts[6],
   }
@@ -21,7 +25,7 @@ function slots.look()
   slots.held, slots.leases, slots.at, slots.in_class = 0, {}, {}, { [0] = 0, 0, 0 }
   local records = redis.call('HGETALL', LEASES)
   sure(#records == 2 * redis.call('ZCARD', ENDS))
-  for index = 1, #records, 2 do slots.note(records[index], lease_in(records[index + 1])) end
+  for index = 1, #records, 2 do slots.note(records[index], lease_in(records[index + 1], records[index])) end
 end
 
 function slots.note(call_id, lease)

@@ -51,8 +51,8 @@ async def _one_item() -> AsyncGenerator[StreamItem, None]:
     yield Checkpoint(cursor="c")
 
 
-def _asked(document: str, variables: Mapping[str, Any]) -> tuple[Call | None, object]:
-    """How the use case was asked in the end, and what the subscriber was told."""
+def _asked(document: str, variables: Mapping[str, Any]) -> tuple[list[Call], object]:
+    """How the use case was asked, and what the subscriber was told."""
 
     async def ask() -> list[object]:
         context: Any = Context(member(), use_cases)
@@ -61,7 +61,7 @@ def _asked(document: str, variables: Mapping[str, Any]) -> tuple[Call | None, ob
 
     use_cases: Any = SimpleNamespace(subscriptions=_Subscriptions(), answers=None)
     told = asyncio.run(ask())
-    return (use_cases.subscriptions.calls or [None])[-1], told
+    return use_cases.subscriptions.calls, told
 
 
 _fields = st.one_of(
@@ -128,5 +128,26 @@ def test_the_executor_is_made_once_for_callers_whose_texts_alone_differ(monkeypa
     document = "subscription S($id: ID!, $after: Cursor) { memberEvents(memberId: $id, after: $after) { __typename } }"
     variables: list[dict[str, str]] = [{"id": "a"}, {"id": "b"}, {"id": "c", "after": "x"}, {"id": "d", "after": "y"}]
     calls = [_asked(document, each)[0] for each in variables]
-    assert calls == [("member", (each["id"],), {"after": each.get("after")}) for each in variables]
+    assert calls == [[("member", (each["id"],), {"after": each.get("after")})] for each in variables]
     assert made_for == [variables[0], variables[2]]
+
+
+def test_the_plan_in_use_outlives_those_that_were_used_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_for: list[Any] = []
+    executor = schema.execution._executor
+
+    def counted(of: Any, request: Any) -> Any:
+        made_for.append(request.arguments["variable_values"])
+        return executor(of, request)
+
+    monkeypatch.setattr(schema.execution, "_executor", counted)
+    names = [f"b{place}" for place in range(5)]
+    declared = " ".join(f"${name}: Boolean!" for name in names)
+    skipped = " ".join(f"{name}: __typename @skip(if: ${name})" for name in names)
+    document = f"subscription S({declared}) {{ memberEvents {{ __typename {skipped} }} }}"
+    usual, *others = [{name: bool(number >> place & 1) for place, name in enumerate(names)} for number in range(32)]
+    for other in others:
+        _asked(document, usual)
+        _asked(document, other)
+    assert made_for.count(usual) == 1
+    assert len(made_for) == 32
