@@ -42,6 +42,8 @@ class Line:
         nothing was sent where a command cannot be put into bytes.
         """
         packed = self._connection.pack_commands(commands)
+        if self._connection.should_reconnect():  # Redis said that it moves; the pool looks at this when given back
+            await self._connection.disconnect(nowait=True)
         try:
             async with asyncio.timeout(self._answer_seconds) as patience:
                 answers: list[Any] = await self._connection.retry.call_with_retry(
