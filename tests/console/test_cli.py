@@ -180,10 +180,15 @@ def test_a_url_that_no_server_has_is_told_as_such(command: list[str], url: str) 
     assert result.exit_code == 2 and "--url begins with http://" in result.stderr
 
 
-def test_a_kafka_that_is_away_is_named_with_the_setting_that_leads_to_it() -> None:
-    ended = process("worker", "--port", "0", COVEY_LOG="kafka://127.0.0.1:1", COVEY_STATE="redis://127.0.0.1:1")
-    assert ended.returncode == 1
-    assert "Kafka cannot be reached at 127.0.0.1:1" in ended.stderr and "COVEY_LOG" in ended.stderr
+@pytest.mark.parametrize(
+    "command", [["worker", "--port", "0"], ["topics", "check"], ["dlq", "list"], ["tail"], ["rebuild"]]
+)
+def test_a_kafka_that_is_away_is_told_in_one_line_with_the_setting_that_leads_to_it(command: list[str]) -> None:
+    ended = process(*command, COVEY_LOG="kafka://127.0.0.1:1", COVEY_STATE="redis://127.0.0.1:1")
+    assert ended.returncode == 1 and ended.stdout == ""
+    assert ended.stderr == (
+        "covey: No Kafka answers at 127.0.0.1:1 (COVEY_LOG). Is it running, and is the address right?\n"
+    )
 
 
 @pytest.mark.usefixtures("key")
