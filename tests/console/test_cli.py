@@ -71,7 +71,20 @@ def test_the_version_is_told() -> None:
 def test_every_command_has_help_with_an_example(command: str) -> None:
     result = covey(*command.split(), "--help")
     assert result.exit_code == 0
-    assert re.search(rf"Example: (\S+=\S+ )*covey {command}", " ".join(result.output.split()))
+    assert re.search(rf"Example: (\S+=\S+ (\\ )?)*covey {command}", " ".join(result.output.split()))
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *OF_GROUPS])
+def test_help_at_80_columns_can_be_pasted_and_reads_for_people(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = covey(*command.split(), "--help").output
+    example = [line.strip() for line in text.partition("Example:")[2].partition("╭")[0].strip().splitlines()]
+    assert all(line.endswith("\\") for line in example[:-1]) and not example[-1].endswith("\\")
+    # Of `--help` itself the library makes the line.
+    options = [line for line in text.partition("─ Options")[2].splitlines() if "--help" not in line]
+    assert not [line for line in options if re.search(r"<[a-z]", line.replace("<=x<=", ""))]
+    for choice in ("REQUIRE_FRESH", "ENROLLMENT", "BACKGROUND") if command == "check" else ():
+        assert choice in text
 
 
 def test_help_names_every_command_and_where_to_start() -> None:
