@@ -42,7 +42,7 @@ def demo(
     port: Port = 8000,
     data: Data = None,
     once: Annotated[
-        bool, typer.Option("--once", help="Run one check through a real socket, show its events, and end.")
+        bool, typer.Option("--once", metavar="", help="Run one check through a real socket, show its events, and end.")
     ] = False,
 ) -> None:
     """Run everything in one process: the server, its log, and a simulator in the payers' place.
@@ -73,7 +73,9 @@ def serve(
     data: Data = None,
     workers_in_process: Annotated[
         int | None,
-        typer.Option(min=0, max=15, help="Workers beside it. 1 over a file; none over Kafka, unless told so."),
+        typer.Option(
+            min=0, max=15, metavar="COUNT", help="Workers beside it. 1 over a file; none over Kafka, unless told so."
+        ),
     ] = None,
 ) -> None:
     """Run the server, with its settings from the environment.
@@ -114,9 +116,9 @@ def serve(
 @cli.command("payer-sim")
 def payer_sim(
     port: Port = 8100,
-    seed: Annotated[int, typer.Option(help="Makes the same people and times again.")] = 1,
-    slots: Annotated[int, typer.Option(min=1, help="Calls at once; more are answered 429.")] = 15,
-    speed: Annotated[float, typer.Option(min=0.001, help="All times are divided by this.")] = 1.0,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Makes the same people and times again.")] = 1,
+    slots: Annotated[int, typer.Option(min=1, metavar="COUNT", help="Calls at once; more are answered 429.")] = 15,
+    speed: Annotated[float, typer.Option(min=0.001, metavar="FACTOR", help="All times are divided by this.")] = 1.0,
 ) -> None:
     """Run the payer simulator by itself: it speaks Stedi's HTTP, and fails by payer id (SIMOK, SIMSLOW, SIMDOWN ...).
 
@@ -130,36 +132,48 @@ def payer_sim(
 
 @cli.command()
 def check(  # noqa: PLR0917 - typer's options are parameters
-    payer: Annotated[str, typer.Option(help="The payer: any of its ids.")],
-    member: Annotated[str, typer.Option(help="Whose coverage, by our own member id.")],
-    first_name: Annotated[str, typer.Option(help="The subscriber's, as on the card.")],
-    last_name: Annotated[str, typer.Option(help="The subscriber's, as on the card.")],
+    payer: Annotated[str, typer.Option(metavar="ID", help="The payer: any of its ids.")],
+    member: Annotated[str, typer.Option(metavar="ID", help="Whose coverage, by our own member id.")],
+    first_name: Annotated[str, typer.Option(metavar="NAME", help="The subscriber's, as on the card.")],
+    last_name: Annotated[str, typer.Option(metavar="NAME", help="The subscriber's, as on the card.")],
     birth_date: Annotated[date, typer.Option(parser=day, help="The subscriber's.", metavar="YYYY-MM-DD")],
-    card: Annotated[str, typer.Option(help="The member id that is printed on the card.")],
+    card: Annotated[str, typer.Option(metavar="ID", help="The member id that is printed on the card.")],
     service_type: Annotated[
-        list[str] | None, typer.Option(help="X12 service type code; may be repeated. 30 when absent.")
+        list[str] | None, typer.Option(metavar="CODE", help="X12 service type code; may be repeated. 30 when absent.")
     ] = None,
     date_of_service: Annotated[
         date | None, typer.Option(parser=day, help="Today when absent.", metavar="YYYY-MM-DD")
     ] = None,
-    npi: Annotated[str | None, typer.Option(help="The provider who asks; goes with --provider-name.")] = None,
-    provider_name: Annotated[str | None, typer.Option(help="The provider's organisation.")] = None,
-    cache_mode: Annotated[CacheMode, typer.Option(help="What to take from the cache.")] = CacheMode.DEFAULT,
-    priority: Annotated[Priority, typer.Option(help="Members: INTERACTIVE only.")] = Priority.INTERACTIVE,
-    deadline: Annotated[int, typer.Option(min=1, max=600, help="Seconds after which to give up.")] = 120,
-    url: Annotated[str, typer.Option(help="The server's.")] = "http://127.0.0.1:8000/graphql",
-    token: Annotated[
-        str | None, typer.Option(help="Who asks. When absent: one made with the development key in COVEY_DATA.")
+    npi: Annotated[
+        str | None, typer.Option(metavar="NPI", help="The provider who asks; goes with --provider-name.")
     ] = None,
-    tenant: Annotated[str, typer.Option(help="Whose member; for the token that is made.")] = "demo",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for every event.")] = False,
+    provider_name: Annotated[str | None, typer.Option(metavar="NAME", help="The provider's organisation.")] = None,
+    cache_mode: Annotated[
+        CacheMode,
+        typer.Option(metavar="MODE", help="What to take from the cache: DEFAULT, PREFER_CACHE or REQUIRE_FRESH."),
+    ] = CacheMode.DEFAULT,
+    priority: Annotated[
+        Priority,
+        typer.Option(metavar="PRIORITY", help="INTERACTIVE, ENROLLMENT or BACKGROUND. Members: INTERACTIVE only."),
+    ] = Priority.INTERACTIVE,
+    deadline: Annotated[
+        int, typer.Option(min=1, max=600, metavar="SECONDS", help="Seconds after which to give up.")
+    ] = 120,
+    url: Annotated[str, typer.Option(metavar="URL", help="The server's.")] = "http://127.0.0.1:8000/graphql",
+    token: Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", help="Who asks. When absent: one made with the development key in COVEY_DATA."),
+    ] = None,
+    tenant: Annotated[str, typer.Option(metavar="ID", help="Whose member; for the token that is made.")] = "demo",
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print a line of JSON for every event.")] = False,
 ) -> None:
-    """Submit one eligibility check, follow its events, and print the coverage as a table.
+    r"""Submit one eligibility check, follow its events, and print the coverage as a table.
 
     Cut off, it comes back and goes on where it was.
 
-    Example: covey check --payer 60054 --member m-1 --first-name Jane --last-name Doe --birth-date 2004-04-04
-    --card AETNA12345
+    Example:
+    covey check --payer 60054 --member m-1 --first-name Jane \
+      --last-name Doe --birth-date 2004-04-04 --card AETNA12345
     """
     with told():
         from console import check as program
@@ -197,10 +211,12 @@ def check(  # noqa: PLR0917 - typer's options are parameters
 
 @cli.command()
 def token(
-    tenant: Annotated[str, typer.Option(help="The tenant the caller belongs to.")],
-    member: Annotated[str | None, typer.Option(help="The caller's member id; members need one.")] = None,
-    role: Annotated[Role, typer.Option(help="What the caller may be.")] = Role.MEMBER,
-    ttl: Annotated[str, typer.Option(help="How long it is good for: 90s, 15m, 2h.")] = "15m",
+    tenant: Annotated[str, typer.Option(metavar="ID", help="The tenant the caller belongs to.")],
+    member: Annotated[str | None, typer.Option(metavar="ID", help="The caller's member id; members need one.")] = None,
+    role: Annotated[
+        Role, typer.Option(metavar="ROLE", help="What the caller may be: member, service or operator.")
+    ] = Role.MEMBER,
+    ttl: Annotated[str, typer.Option(metavar="TIME", help="How long it is good for: 90s, 15m, 2h.")] = "15m",
 ) -> None:
     """Print a token, signed by the development key in COVEY_DATA. Development only.
 
@@ -230,12 +246,16 @@ def schema() -> None:
 
 @cli.command()
 def tail(
-    topic: Annotated[Topic | None, typer.Option(help="Only this topic; all when absent.")] = None,
+    topic: Annotated[
+        Topic | None, typer.Option(metavar="TOPIC", help="Only rte.events or payer.events; all when absent.")
+    ] = None,
     start: Annotated[
-        int | None, typer.Option("--from", min=0, help="Begin behind this position; at the end when absent.")
+        int | None,
+        typer.Option("--from", min=0, metavar="POSITION", help="Begin behind this position; at the end when absent."),
     ] = None,
     data: Annotated[
-        bool, typer.Option("--data", help="Print the data of events too. It is health data: mind who sees it.")
+        bool,
+        typer.Option("--data", metavar="", help="Print the data of events too. It is health data: mind who sees it."),
     ] = False,
 ) -> None:
     """Follow the log of COVEY_DATA, also while a server writes it: one line an event, until Ctrl-C.

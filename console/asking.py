@@ -41,7 +41,7 @@ async def answered(
             timeout=ANSWER_SECONDS,
         )
     except httpx.HTTPError as error:
-        raise unreachable(url, type(error).__name__) from None
+        raise unreachable(url, _why(error)) from None
     try:
         body = response.json()
     except ValueError:
@@ -57,8 +57,21 @@ async def answered(
 
 
 def unreachable(url: str, why: str) -> ServerUnreachable:
-    """Nothing answers there as it should."""
-    return ServerUnreachable(f"No Covey answers at {url} ({why}). Start one with `covey demo`, or pass --url.")
+    """Nothing answers there as it should; `why` may be ""."""
+    reason = f" ({why})" if why else ""
+    return ServerUnreachable(f"No Covey answers at {url}{reason}. Start one with `covey demo`, or pass --url.")
+
+
+def _why(error: httpx.HTTPError) -> str:
+    """Why nothing answered, in words; "" where the library's own are all there is."""
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionRefusedError):
+            return "connection refused"
+        cause = cause.__cause__ or cause.__context__
+    return ""
 
 
 def refusal(errors: list[dict[str, Any]]) -> ServerRefused:

@@ -18,18 +18,24 @@ topics: Final = typer.Typer(
 )
 dlq: Final = typer.Typer(name="dlq", help="Dead letters: events that a consumer group gave up.", no_args_is_help=True)
 
-Group = Annotated[str | None, typer.Option(help="Only of this consumer group; of all when absent.")]
+Group = Annotated[str | None, typer.Option(metavar="NAME", help="Only of this consumer group; of all when absent.")]
 
 
 def worker(
-    host: Annotated[str, typer.Option(help="Address of the probes: /healthz, /readyz, /metrics.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the probes; 0 takes a free one.")] = 8001,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address of the probes: /healthz, /readyz, /metrics.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, metavar="PORT", help="Port of the probes; 0 takes a free one.")
+    ] = 8001,
 ) -> None:
-    """Make payers' calls for all instances, within the slots they share. Needs Kafka and Redis; serves no clients.
+    r"""Make payers' calls for all instances, within the slots they share. Needs Kafka and Redis; serves no clients.
 
     It is stopped by SIGTERM or Ctrl-C: calls under way may end, others are handed over.
 
-    Example: COVEY_LOG=kafka://127.0.0.1:9092 COVEY_STATE=redis://127.0.0.1:6379/0 covey worker
+    Example:
+    COVEY_LOG=kafka://127.0.0.1:9092 \
+      COVEY_STATE=redis://127.0.0.1:6379/0 covey worker
     """
     with told():
         from wiring.unused import unused
@@ -62,9 +68,11 @@ def rebuild() -> None:
 
 @topics.command()
 def create() -> None:
-    """Make the topics that are missing, and tell where others are not as the settings say. Changes none.
+    r"""Make the topics that are missing, and tell where others are not as the settings say. Changes none.
 
-    Example: COVEY_TOPIC_REPLICATION=1 COVEY_TOPIC_MIN_IN_SYNC=1 covey topics create
+    Example:
+    COVEY_TOPIC_REPLICATION=1 COVEY_TOPIC_MIN_IN_SYNC=1 \
+      covey topics create
     """
     with told():
         from console import topics as program
@@ -107,7 +115,9 @@ def list_dead(group: Group = None) -> None:
 @dlq.command()
 def show(
     letter: Annotated[str, typer.Argument(help="As `covey dlq list` shows it.")],
-    data: Annotated[bool, typer.Option("--data", help="Print its data too: health data, mind who sees it.")] = False,
+    data: Annotated[
+        bool, typer.Option("--data", metavar="", help="Print its data too: health data, mind who sees it.")
+    ] = False,
 ) -> None:
     """What is known of one dead letter: where it was first read, how often it was tried, why it was given up.
 
@@ -128,7 +138,7 @@ def show(
 @dlq.command()
 def retry(
     letters: Annotated[list[str] | None, typer.Argument(help="As `covey dlq list` shows them.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="All that there are, instead.")] = False,
+    every: Annotated[bool, typer.Option("--all", metavar="", help="All that there are, instead.")] = False,
     group: Group = None,
 ) -> None:
     """Send dead letters back to their group, which handles them again.

@@ -11,12 +11,12 @@ from console.errors import UsedWrongly
 from console.running import run, told
 from delivery.caller import Role
 
-Url = Annotated[str, typer.Option(help="The server's.")]
+Url = Annotated[str, typer.Option(metavar="URL", help="The server's.")]
 Token = Annotated[
     str | None,
-    typer.Option(help="An operator's. When absent: one made with the development key in COVEY_DATA."),
+    typer.Option(metavar="TOKEN", help="An operator's. When absent: one made with the development key in COVEY_DATA."),
 ]
-Tenant = Annotated[str, typer.Option(help="Whose connections or tokens; for the token that is made.")]
+Tenant = Annotated[str, typer.Option(metavar="ID", help="Whose connections or tokens; for the token that is made.")]
 _HERE: Final = "http://127.0.0.1:8000/graphql"
 _TOKEN_SECONDS: Final = 60
 
@@ -25,7 +25,9 @@ def connections(
     url: Url = _HERE,
     token: Token = None,
     tenant: Tenant = "demo",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for every instance.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", metavar="", help="Print a line of JSON for every instance.")
+    ] = False,
 ) -> None:
     """How many connections a tenant has, by instance: members', services', operators'. Names nobody.
 
@@ -38,9 +40,11 @@ def connections(
 
 
 def revoke(  # noqa: PLR0917 - typer's options are parameters
-    member: Annotated[str | None, typer.Option(help="End all tokens of this member.")] = None,
-    token_id: Annotated[str | None, typer.Option(help="End the token with this `jti`.")] = None,
-    everybody: Annotated[bool, typer.Option("--everybody", help="End all tokens of the tenant, this one too.")] = False,
+    member: Annotated[str | None, typer.Option(metavar="ID", help="End all tokens of this member.")] = None,
+    token_id: Annotated[str | None, typer.Option(metavar="ID", help="End the token with this `jti`.")] = None,
+    everybody: Annotated[
+        bool, typer.Option("--everybody", metavar="", help="End all tokens of the tenant, this one too.")
+    ] = False,
     url: Url = _HERE,
     token: Token = None,
     tenant: Tenant = "demo",

@@ -19,13 +19,19 @@ def _tell_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")]
-Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one of this machine.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, metavar="PORT", help="Port to listen on; 0 takes a free one.")]
+Host = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for every one of this machine.")
+]
 Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder for the log and the development key, in place of COVEY_DATA.")
+    Path | None,
+    typer.Option(
+        "--data", metavar="FOLDER", help="Folder for the log and the development key, in place of COVEY_DATA."
+    ),
 ]
 Version = Annotated[
-    bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and end.")
+    bool,
+    typer.Option("--version", callback=_tell_version, is_eager=True, metavar="", help="Print the version and end."),
 ]
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 

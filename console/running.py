@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import logging
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ def given_settings(*, data: Path | None = None) -> Settings:
 def run(program: Coroutine[Any, Any, int | None]) -> int:
     """Run it to its end on the loop that serves; its exit code."""
     gc.enable()
+    # Of a broker that is away the error tells, in one message; the library's own lines would stand around it.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     if sys.platform == "win32":
         return asyncio.run(program) or 0
     import uvloop  # noqa: PLC0415 - there is none on Windows

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import TopicPartition
 from msgspec import Struct, structs
 
@@ -24,7 +24,7 @@ from bus.consumer.letters import Letter, LetterUnreadable
 from bus.consumer.names import GroupTopics, group_topics_of
 from bus.consumer.record import Headers
 from bus.errors import LogUnavailable
-from bus.kafka.security import KafkaLink, client_options
+from bus.kafka.security import KafkaLink, client_options, no_answer
 
 _PLACE: Final = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>\d{1,9})/(?P<offset>\d{1,18})")
 _POLL_MILLISECONDS: Final = 500
@@ -82,6 +82,8 @@ class DeadLetters:
             await metadata.bootstrap()
             await client.start()
             yield cls(metadata, client, sink)
+        except KafkaConnectionError as error:
+            raise no_answer(options) from error
         except KafkaError as error:
             raise LogUnavailable(f"Kafka cannot be read ({type(error).__name__}).") from error
         finally:

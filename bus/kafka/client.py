@@ -16,6 +16,7 @@ from msgspec import Struct
 from bus.errors import LogUnavailable
 from bus.kafka.batches import check, decoded
 from bus.kafka.metadata import TopicFacts, topic_facts
+from bus.kafka.security import no_answer
 from bus.kafka.starting import Starting
 
 _ANSWER_SECONDS: Final = 3.0
@@ -144,10 +145,7 @@ class KafkaClient:
                 try:
                     await self._starting.start(client.bootstrap, client.close)
                 except (KafkaError, OSError) as error:
-                    where = ", ".join(self._options["bootstrap_servers"])
-                    raise LogUnavailable(
-                        f"Kafka cannot be reached at {where} ({type(error).__name__}): start it, or correct COVEY_LOG."
-                    ) from error
+                    raise no_answer(self._options) from error
                 self._client = client
                 await client.set_topics(self._names)
             return self._client

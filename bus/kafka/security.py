@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,17 @@ def client_options(link: KafkaLink) -> dict[str, Any]:
         options["sasl_plain_username"] = link.scram.username
         options["sasl_plain_password"] = link.scram.password
     return options
+
+
+def no_answer(options: Mapping[str, Any]) -> LogUnavailable:
+    """What is raised where no broker lets a client in that was made with these `client_options`.
+
+    The library says nothing of why: a broker that is away and one that refuses the account look the same.
+    """
+    servers = ", ".join(options["bootstrap_servers"])
+    secured = options["security_protocol"] != "PLAINTEXT"
+    also = " Does it take what COVEY_KAFKA_* says?" if secured else ""
+    return LogUnavailable(f"No Kafka answers at {servers} (COVEY_LOG). Is it running, and is the address right?{also}")
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

@@ -10,13 +10,13 @@ from typing import Any, Final
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from msgspec import Struct
 
 from bus.errors import LogUnavailable
 from bus.events import Topic
 from bus.kafka.metadata import TopicFacts, topic_facts
-from bus.kafka.security import KafkaLink, client_options
+from bus.kafka.security import KafkaLink, client_options, no_answer
 
 _IN_USE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.02
@@ -127,8 +127,10 @@ async def _admin(link: KafkaLink) -> AsyncIterator[tuple[AIOKafkaAdminClient, AI
         await admin.start()
         await client.bootstrap()
         yield admin, client
-    except (KafkaError, OSError) as error:
-        raise LogUnavailable(f"Kafka cannot be reached, or refuses: {type(error).__name__}.") from error
+    except (KafkaConnectionError, OSError) as error:
+        raise no_answer(options) from error
+    except KafkaError as error:
+        raise LogUnavailable(f"Kafka refuses ({type(error).__name__}).") from error
     finally:
         await client.close()
         await admin.close()

@@ -71,7 +71,20 @@ def test_the_version_is_told() -> None:
 def test_every_command_has_help_with_an_example(command: str) -> None:
     result = covey(*command.split(), "--help")
     assert result.exit_code == 0
-    assert re.search(rf"Example: (\S+=\S+ )*covey {command}", " ".join(result.output.split()))
+    assert re.search(rf"Example: (\S+=\S+ (\\ )?)*covey {command}", " ".join(result.output.split()))
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *OF_GROUPS])
+def test_help_at_80_columns_can_be_pasted_and_reads_for_people(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = covey(*command.split(), "--help").output
+    example = [line.strip() for line in text.partition("Example:")[2].partition("╭")[0].strip().splitlines()]
+    assert all(line.endswith("\\") for line in example[:-1]) and not example[-1].endswith("\\")
+    # Of `--help` itself the library makes the line.
+    options = [line for line in text.partition("─ Options")[2].splitlines() if "--help" not in line]
+    assert not [line for line in options if re.search(r"<[a-z]", line.replace("<=x<=", ""))]
+    for choice in ("REQUIRE_FRESH", "ENROLLMENT", "BACKGROUND") if command == "check" else ():
+        assert choice in text
 
 
 def test_help_names_every_command_and_where_to_start() -> None:
@@ -180,10 +193,15 @@ def test_a_url_that_no_server_has_is_told_as_such(command: list[str], url: str) 
     assert result.exit_code == 2 and "--url begins with http://" in result.stderr
 
 
-def test_a_kafka_that_is_away_is_named_with_the_setting_that_leads_to_it() -> None:
-    ended = process("worker", "--port", "0", COVEY_LOG="kafka://127.0.0.1:1", COVEY_STATE="redis://127.0.0.1:1")
-    assert ended.returncode == 1
-    assert "Kafka cannot be reached at 127.0.0.1:1" in ended.stderr and "COVEY_LOG" in ended.stderr
+@pytest.mark.parametrize(
+    "command", [["worker", "--port", "0"], ["topics", "check"], ["dlq", "list"], ["tail"], ["rebuild"]]
+)
+def test_a_kafka_that_is_away_is_told_in_one_line_with_the_setting_that_leads_to_it(command: list[str]) -> None:
+    ended = process(*command, COVEY_LOG="kafka://127.0.0.1:1", COVEY_STATE="redis://127.0.0.1:1")
+    assert ended.returncode == 1 and ended.stdout == ""
+    assert ended.stderr == (
+        "covey: No Kafka answers at 127.0.0.1:1 (COVEY_LOG). Is it running, and is the address right?\n"
+    )
 
 
 @pytest.mark.usefixtures("key")

@@ -231,14 +231,30 @@ async def test_an_answer_that_is_none_is_told(response: httpx.Response, error: t
             await server.client.submit({})
 
 
-async def test_no_server_at_all_is_told_with_the_cure() -> None:
-    def refuses(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused", request=request)
+@pytest.mark.parametrize(
+    ("failure", "why"),
+    [
+        (httpx.ConnectError, ""),
+        (httpx.ConnectTimeout, " (no answer in time)"),
+        (httpx.ReadTimeout, " (no answer in time)"),
+    ],
+)
+async def test_no_server_at_all_is_told_with_the_cure(failure: type[httpx.TransportError], why: str) -> None:
+    def fails(request: httpx.Request) -> httpx.Response:
+        raise failure("of the library's", request=request)
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(refuses)) as http:
+    async with httpx.AsyncClient(transport=httpx.MockTransport(fails)) as http:
         client = _client("http://127.0.0.1:1/graphql", http)
-        with pytest.raises(ServerUnreachable, match=r"No Covey answers at http://127.0.0.1:1/graphql \(ConnectError\)"):
+        with pytest.raises(ServerUnreachable) as unreachable:
             await client.submit({})
+    cure = "Start one with `covey demo`, or pass --url."
+    assert str(unreachable.value) == f"No Covey answers at http://127.0.0.1:1/graphql{why}. {cure}"
+
+
+async def test_a_refused_connection_is_told_as_such() -> None:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        with pytest.raises(ServerUnreachable, match=r"No Covey answers at \S+/graphql \(connection refused\)"):
+            await _client("http://127.0.0.1:1/graphql", http).submit({})
 
 
 @pytest.mark.parametrize(
