@@ -267,7 +267,11 @@ def tail(
 
         if data:
             typer.echo("covey: what follows is health data; keep it off shared screens and out of files.", err=True)
-        run(program.tail(given_settings(), topic=topic, after=start, with_data=data, write=typer.echo))
+
+        def say(words: str) -> None:
+            typer.echo(words, err=True)
+
+        run(program.tail(given_settings(), topic=topic, after=start, with_data=data, write=typer.echo, say=say))
 
 
 cli.command()(cluster.worker)

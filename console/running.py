@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from bus.errors import CoveyError
+from bus.errors import CoveyError, LogLocked
 from console.errors import UsedWrongly
 from settings import Settings, SettingsInvalid, load
 
@@ -26,6 +26,11 @@ def told() -> Iterator[None]:
         yield
     except UsedWrongly as error:
         code, message = 2, str(error)
+    except LogLocked as error:
+        code, message = (
+            1,
+            f"{error} Another folder is, say, --data data/two; where COVEY_LOG is set, that names the file.",
+        )
     except CoveyError as error:
         code, message = 1, str(error)
     except OSError as error:

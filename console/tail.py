@@ -23,13 +23,21 @@ from wiring.shared import kafka_link
 _BATCH_EVENTS: Final = 256
 
 Tell = Callable[[Recorded], None]
+Say = Callable[[str], None]
 
 
 async def tail(
-    settings: Settings, *, topic: Topic | None, after: int | None, with_data: bool, write: Callable[[str], None]
+    settings: Settings,
+    *,
+    topic: Topic | None,
+    after: int | None,
+    with_data: bool,
+    write: Callable[[str], None],
+    say: Say,
 ) -> None:
     """Write every event of one topic or of all behind `after` (behind the log's end when None), for ever.
 
+    `say` hears once what is followed, since there may be no event for long.
     Topics, and Kafka's partitions, are told side by side: each in its own order. Raises LogUnavailable, LogCorrupt,
     WorkFailed.
     """
@@ -38,14 +46,15 @@ async def tail(
     def tell(recorded: Recorded) -> None:
         write(line(recorded, with_data=with_data))
 
-    await (_kafka if settings.shared else _file)(settings, topics, after, tell)
+    await (_kafka if settings.shared else _file)(settings, topics, after, tell, say)
 
 
-async def _file(settings: Settings, topics: Sequence[Topic], after: int | None, tell: Tell) -> None:
+async def _file(settings: Settings, topics: Sequence[Topic], after: int | None, tell: Tell, say: Say) -> None:
     path = settings.log_path
     if not path.exists():
         raise WorkFailed(f"There is no log at {path} yet. Start a server there first, or set COVEY_DATA or COVEY_LOG.")
     log = await SqliteLogReader.open_for_reading(path, clock=SystemClock(), sealer=sealer_of(settings))
+    say(f"Following {path}; Ctrl-C ends.")
 
     async def follow(topic: Topic) -> None:
         position = await log.end(topic) if after is None else after
@@ -61,9 +70,10 @@ async def _file(settings: Settings, topics: Sequence[Topic], after: int | None, 
         await log.close()
 
 
-async def _kafka(settings: Settings, topics: Sequence[Topic], after: int | None, tell: Tell) -> None:
+async def _kafka(settings: Settings, topics: Sequence[Topic], after: int | None, tell: Tell, say: Say) -> None:
     link, clock, metrics, prefix = kafka_link(settings), SystemClock(), Metrics(), settings.topic_prefix
     log = await KafkaLog.open(link, clock=clock, metrics=metrics, sealer=sealer_of(settings), prefix=prefix)
+    say(f"Following Kafka at {', '.join(link.servers)}; Ctrl-C ends.")
     try:
         if after is not None:
             await _told_until_now(log, KafkaBacklog(link, log, prefix=prefix), topics, after, tell)

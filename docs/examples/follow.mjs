@@ -8,6 +8,10 @@
 import { createClient } from 'graphql-ws';
 
 const [url, token] = process.argv.slice(2);
+if (!token) {
+  console.error('Usage: node follow.mjs URL TOKEN [PAYER], like: node follow.mjs http://127.0.0.1:8000/graphql eyJ...');
+  process.exit(1);
+}
 const MEMBER = 'm-1'; // the member that the token is for
 
 const SUBMIT = `

@@ -143,4 +143,8 @@ async def main(url: str, token: str, payer: str = "60054") -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in {3, 4}:
+        sys.exit(
+            "Usage: python follow.py URL TOKEN [PAYER], like: python follow.py http://127.0.0.1:8000/graphql eyJ..."
+        )
     sys.exit(asyncio.run(main(*sys.argv[1:])))

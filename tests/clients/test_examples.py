@@ -37,6 +37,13 @@ def example(request: pytest.FixtureRequest, tmp_path: Path) -> Command:
     return (str(node), str(shutil.copy(EXAMPLES / "follow.mjs", tmp_path / "follow.mjs")))
 
 
+async def test_it_tells_its_usage_where_it_is_given_nothing(example: Command) -> None:
+    process = await asyncio.create_subprocess_exec(*example, stderr=asyncio.subprocess.PIPE)
+    _, told = await process.communicate()
+    assert process.returncode == 1
+    assert told.startswith(b"Usage: ") and b"URL TOKEN" in told and len(told.splitlines()) == 1
+
+
 async def test_it_resumes_behind_a_restart_of_the_server_with_each_event_once(example: Command, tmp_path: Path) -> None:
     port = free_port()
     async with (

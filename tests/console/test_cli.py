@@ -341,7 +341,10 @@ class TestServe:
     @pytest.mark.parametrize(
         ("error", "words"),
         [
-            (LogLocked("data/covey.db is open in another process."), "open in another process"),
+            (
+                LogLocked("data/covey.db is in use: use another folder."),
+                "use another folder. Another folder is, say, --data data/two",
+            ),
             (WorkFailed("No."), "No."),
             (PermissionError(errno.EACCES, "Permission denied", "data"), "data: Permission denied"),
             (OSError(errno.EADDRINUSE, "Address already in use"), "Address already in use"),

@@ -102,7 +102,7 @@ async def log_of(settings: Settings) -> AsyncIterator[SqliteLog]:
 @asynccontextmanager
 async def tailing(settings: Settings, **given: Any) -> AsyncIterator[Lines]:
     lines = Lines()
-    options = {"topic": None, "after": None, "with_data": False, **given}
+    options = {"topic": None, "after": None, "with_data": False, "say": print, **given}
     task = asyncio.create_task(tail(settings, write=lines.write, **options), name="tail")
     try:
         yield lines
@@ -153,9 +153,16 @@ async def test_an_encrypted_log_is_read_with_its_key(tmp_path: Path) -> None:
         async with tailing(settings, after=0, with_data=True) as lines:
             assert "Zebulon" in (await lines.take(1))[0]
         with pytest.raises(LogCorrupt):
-            await tail(load(data=tmp_path), topic=None, after=0, with_data=True, write=print)
+            await tail(load(data=tmp_path), topic=None, after=0, with_data=True, write=print, say=print)
 
 
 async def test_a_log_that_is_not_there_is_told_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(WorkFailed, match="COVEY_DATA"):
-        await tail(load(data=tmp_path), topic=None, after=None, with_data=False, write=print)
+        await tail(load(data=tmp_path), topic=None, after=None, with_data=False, write=print, say=print)
+
+
+async def test_what_is_followed_is_said_before_there_is_an_event(tmp_path: Path) -> None:
+    settings = load(data=tmp_path)
+    said = Lines()
+    async with log_of(settings), tailing(settings, say=said.write):
+        assert await said.take(1) == [f"Following {settings.log_path}; Ctrl-C ends."]
