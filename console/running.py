@@ -27,10 +27,9 @@ def told() -> Iterator[None]:
     except UsedWrongly as error:
         code, message = 2, str(error)
     except LogLocked as error:
-        code, message = (
-            1,
-            f"{error} Another folder is, say, --data data/two; where COVEY_LOG is set, that names the file.",
-        )
+        # Only commands that have the option write such a log.
+        code = 1
+        message = f"{str(error).removesuffix('.')} (--data data/two, or COVEY_LOG where that names the file)."
     except CoveyError as error:
         code, message = 1, str(error)
     except OSError as error:

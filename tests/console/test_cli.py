@@ -343,7 +343,7 @@ class TestServe:
         [
             (
                 LogLocked("data/covey.db is in use: use another folder."),
-                "use another folder. Another folder is, say, --data data/two",
+                "use another folder (--data data/two, or COVEY_LOG",
             ),
             (WorkFailed("No."), "No."),
             (PermissionError(errno.EACCES, "Permission denied", "data"), "data: Permission denied"),
