@@ -13,7 +13,7 @@ from bus.clock import SystemClock
 from bus.errors import LogUnavailable
 from bus.ids import MemberId, TenantId
 from bus.kafka.log import KafkaLog
-from bus.kafka.security import KafkaLink, Scram, ScramMechanism, Tls, client_options
+from bus.kafka.security import KafkaLink, Scram, ScramMechanism, Tls, client_options, no_answer
 from bus.kafka.topics import create_topics, log_plans
 from bus.metrics import Metrics
 from tests.bus.conftest import submitted
@@ -105,3 +105,11 @@ def test_a_password_is_not_shown() -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(LogUnavailable, match=r"missing\.pem"):
         client_options(KafkaLink(servers=("kafka:9092",), tls=Tls(ca=tmp_path / "missing.pem")))
+
+
+def test_where_an_account_may_be_why_nobody_answers_its_settings_are_named() -> None:
+    link = KafkaLink(servers=("k1:9092", "k2:9092"))
+    secured = msgspec.structs.replace(link, scram=Scram(username="covey", password=PASSWORD))
+    assert "COVEY_KAFKA_" not in str(no_answer(client_options(link)))
+    told = str(no_answer(client_options(secured)))
+    assert "k1:9092, k2:9092 (COVEY_LOG)" in told and "COVEY_KAFKA_" in told and PASSWORD not in told
