@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from structlog.testing import capture_logs
 
 from bus.clock import SystemClock
@@ -57,7 +58,10 @@ async def test_who_is_overtaken_goes_on_behind_what_came_first_though_the_reader
     assert found is not None and found.status is RequestStatus.SCHEDULED
 
 
-def test_who_speaks_of_a_request_before_the_reader_has_it_goes_on_as_soon_as_it_comes() -> None:
+@pytest.mark.parametrize(("told", "found_after_seconds"), [(True, 0.003), (False, 0.02)])
+def test_who_speaks_of_a_request_before_it_is_known_goes_on_when_the_reader_brings_it_and_soon_if_another_does(
+    told: bool, found_after_seconds: float
+) -> None:
     async def main() -> None:
         log, clock = MemoryLog("epoch"), VirtualClock()
         journal = Journal(log, log, clock, random_id, Metrics())
@@ -65,24 +69,10 @@ def test_who_speaks_of_a_request_before_the_reader_has_it_goes_on_as_soon_as_it_
         assert first.request_id is not None
         asking = asyncio.create_task(journal.still_open([first.request_id]))
         await clock.sleep(0.003)
-        await journal.take([recorded for recorded in await log.append([first]) if recorded is not None])
-        [request] = await asking
-        assert request.state.request_id == first.request_id
-        assert clock.monotonic() == 0.003
-
-    run_virtually(main())
-
-
-def test_who_speaks_of_a_request_that_another_reader_brings_looks_again_soon() -> None:
-    async def main() -> None:
-        log, clock = MemoryLog("epoch"), VirtualClock()
-        journal = Journal(log, log, clock, random_id, Metrics())
-        first = submitted("r1")
-        assert first.request_id is not None
-        asking = asyncio.create_task(journal.still_open([first.request_id]))
-        await clock.sleep(0.003)
-        await log.append([first])
+        recorded = [one for one in await log.append([first]) if one is not None]
+        if told:
+            await journal.take(recorded)
         assert [request.state.request_id for request in await asking] == [first.request_id]
-        assert clock.monotonic() == 0.02
+        assert clock.monotonic() == found_after_seconds
 
     run_virtually(main())

@@ -116,7 +116,9 @@ def test_a_planned_subscription_begins_as_the_executor_would_have_it(
         event("begun" if planned[0] else "refused")
 
 
-def test_the_executor_is_made_once_for_callers_whose_texts_alone_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def made_for(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The variables of each request that an executor was made for."""
     made_for: list[Any] = []
     executor = schema.execution._executor
 
@@ -125,6 +127,10 @@ def test_the_executor_is_made_once_for_callers_whose_texts_alone_differ(monkeypa
         return executor(of, request)
 
     monkeypatch.setattr(schema.execution, "_executor", counted)
+    return made_for
+
+
+def test_the_executor_is_made_once_for_callers_whose_texts_alone_differ(made_for: list[Any]) -> None:
     document = "subscription S($id: ID!, $after: Cursor) { memberEvents(memberId: $id, after: $after) { __typename } }"
     variables: list[dict[str, str]] = [{"id": "a"}, {"id": "b"}, {"id": "c", "after": "x"}, {"id": "d", "after": "y"}]
     calls = [_asked(document, each)[0] for each in variables]
@@ -132,15 +138,7 @@ def test_the_executor_is_made_once_for_callers_whose_texts_alone_differ(monkeypa
     assert made_for == [variables[0], variables[2]]
 
 
-def test_the_plan_in_use_outlives_those_that_were_used_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    made_for: list[Any] = []
-    executor = schema.execution._executor
-
-    def counted(of: Any, request: Any) -> Any:
-        made_for.append(request.arguments["variable_values"])
-        return executor(of, request)
-
-    monkeypatch.setattr(schema.execution, "_executor", counted)
+def test_the_plan_in_use_outlives_those_that_were_used_once(made_for: list[Any]) -> None:
     names = [f"b{place}" for place in range(5)]
     declared = " ".join(f"${name}: Boolean!" for name in names)
     skipped = " ".join(f"{name}: __typename @skip(if: ${name})" for name in names)
