@@ -83,8 +83,11 @@ class LiveTail:
         self._bound = bound
         self._held: list[Recorded] = []
         self._lagged = False
-        self._bell = Bell() if stir is None else None
-        self._stir = stir or self._bell.ring  # type: ignore[union-attr] # one of the two there is
+        self._bell: Bell | None = None
+        if stir is None:
+            self._bell = Bell()
+            stir = self._bell.ring
+        self._stir = stir
 
     def __len__(self) -> int:
         return len(self._held)
